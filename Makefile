@@ -1,0 +1,140 @@
+# Makefile of o365_msgtrace
+#
+# Built by PGXS, as any extension: make, make install, make installcheck.
+# The house's own targets (see "make help") need neither PGXS nor a server:
+# they are scripts in tests/run, which install what is missing first.
+
+HOUSE_TARGETS = help demo demo-stop check bench format lint
+
+ifneq ($(filter $(HOUSE_TARGETS),$(MAKECMDGOALS)),)
+
+# ---- the house's targets -----------------------------------------------------
+
+.PHONY: $(HOUSE_TARGETS)
+.NOTPARALLEL:
+
+C_FILES = $(wildcard src/*/*.[ch] tests/service/*.[ch] tests/unit/*.[ch])
+SHELL_FILES = $(wildcard tests/run/* tests/bench/run .ci/run)
+CLANG_FORMAT ?= clang-format
+
+help:
+	@echo 'make              build the extension (PG_CONFIG=... chooses the server)'
+	@echo 'make install      install it into that server'
+	@echo 'make installcheck run the SQL tests on a running server'
+	@echo 'make demo         install what is missing, then show it on a private server'
+	@echo 'make demo-stop    end the demonstration'
+	@echo 'make check        install what is missing, build, run every test'
+	@echo '                  (TESTS="sql tests/t/000_house.t" chooses some)'
+	@echo 'make bench        measure rows per second'
+	@echo 'make format       format the C files (clang-format)'
+	@echo 'make lint         check their format, and the shell scripts (shellcheck)'
+	@echo 'make clean        end what make demo or check left, remove what was built'
+
+demo demo-stop bench:
+	@tests/run/$@
+
+check:
+	@tests/run/check $(TESTS)
+
+format:
+	$(CLANG_FORMAT) -i $(C_FILES)
+
+lint:
+	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+	shellcheck -x $(SHELL_FILES)
+
+# Goals of PGXS named beside ours, as in "make install demo".
+PGXS_GOALS = $(filter-out $(HOUSE_TARGETS),$(MAKECMDGOALS))
+ifneq ($(PGXS_GOALS),)
+.PHONY: $(PGXS_GOALS)
+$(PGXS_GOALS):
+	$(MAKE) $@
+endif
+
+else
+
+# ---- the extension -----------------------------------------------------------
+
+EXTENSION = o365_msgtrace
+EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" $(EXTENSION).control)
+
+MODULE_big = $(EXTENSION)
+OBJS = \
+	src/fdw/module.o \
+	src/fdw/handler.o \
+	src/fdw/options.o \
+	src/fdw/quals.o \
+	src/fdw/plan.o \
+	src/fdw/scan.o \
+	src/fdw/tuple.o \
+	src/fdw/explain.o \
+	src/fdw/import.o \
+	src/fdw/error.o \
+	src/fdw/stats.o \
+	src/fdw/relation.o \
+	src/trace/query.o \
+	src/trace/slice.o \
+	src/trace/graph.o \
+	src/trace/page.o \
+	src/trace/row.o \
+	src/trace/pager.o \
+	src/trace/keyset.o \
+	src/auth/token.o \
+	src/auth/session.o \
+	src/auth/crypto.o \
+	src/net/http.o \
+	src/net/clock.o \
+	src/net/retry.o \
+	src/net/status.o \
+	src/net/document.o
+
+# The files of src/schema carry a number that says their order.
+EXTENSION_SQL = $(EXTENSION)--$(EXTVERSION).sql
+SCHEMA_FILES = $(sort $(wildcard src/schema/*.sql))
+DATA_built = $(EXTENSION_SQL)
+
+REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
+REGRESS_OPTS = --encoding=UTF8
+
+LIBRARIES = libcurl jansson openssl
+PKG_CONFIG ?= pkg-config
+
+# PGXS does not track headers: let the compiler write them down as it goes.
+DEPENDENCIES = $(OBJS:.o=.d)
+PG_CPPFLAGS = -I$(srcdir)/src $(shell $(PKG_CONFIG) --cflags $(LIBRARIES))
+PG_CFLAGS = -Wextra -MMD -MP $(if $(filter 1,$(WERROR)),-Werror)
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(LIBRARIES))
+EXTRA_CLEAN = $(DEPENDENCIES) $(wildcard $(EXTENSION)--*.sql) tmp_check
+
+# Bitcode lets the JIT inline SQL-callable functions. Nothing here is worth
+# that, and without it a build needs no clang.
+override with_llvm := no
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+ifneq ($(wildcard $(PGXS)),)
+include $(PGXS)
+
+# Warnings are for our own code: the server's headers are a system's.
+override CPPFLAGS := $(patsubst -I$(includedir_server),-isystem $(includedir_server),\
+	$(patsubst -I$(includedir_internal),-isystem $(includedir_internal),$(CPPFLAGS)))
+
+-include $(DEPENDENCIES)
+else
+ifneq ($(MAKECMDGOALS),clean)
+$(error No PGXS found by "$(PG_CONFIG) --pgxs": install the server's development files (postgresql-server-dev-NN) or set PG_CONFIG; "make demo" and "make check" install them)
+endif
+endif
+
+$(EXTENSION_SQL): $(SCHEMA_FILES) $(EXTENSION).control
+	cat $(SCHEMA_FILES) > $@.new
+	mv $@.new $@
+
+clean: clean-private
+
+.PHONY: clean-private
+clean-private:
+	@tests/run/clean
+
+endif
