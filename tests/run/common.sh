@@ -60,7 +60,7 @@ find_server() {
 # A socket's path has at most 107 bytes, and /var/tmp is open to all: what is
 # there under our name must be ours.
 make_private_folder() {
-	[ ${#private} -le 50 ] || die "$private is too long a path for unix sockets"
+	[ ${#private} -le 60 ] || die "$private is too long a path for unix sockets"
 	if mkdir -m 0700 "$private" 2>/dev/null && [ "$(id -u)" = 0 ]; then
 		chown "$account": "$private"
 	fi
@@ -81,7 +81,7 @@ enter_run() {
 	if ! flock -n 9; then
 		holder=$(cat "$run.lock")
 		if [ "$2" = replace ]; then
-			say "Replacing the make $1 that still runs (process $holder) ..."
+			say "Ending the make $1 that still runs (process $holder) ..."
 			if [ "$(readlink "/proc/$holder/fd/9")" = "$run.lock" ]; then
 				kill "$holder" || true
 			fi
@@ -189,7 +189,7 @@ copy_tree() {
 # RUN/server.
 build_extension() {
 	local log=$run/build.log
-	as_server sh -c "make -C '$run/tree' PG_CONFIG='$pg_config' $* >'$log' 2>&1" ||
+	as_server sh -c "make -j$(nproc) -C '$run/tree' PG_CONFIG='$pg_config' $* >'$log' 2>&1" ||
 		{ cat "$log" && die "the extension does not build"; }
 	copy_server
 	as_server sh -c "make -C '$run/tree' PG_CONFIG='$pg_config' \
@@ -218,7 +218,7 @@ copy_server() {
 }
 
 build_service() {
-	as_server sh -c "make -C '$run/tree/tests/service' >'$run/service.log' 2>&1" ||
+	as_server sh -c "make -j$(nproc) -C '$run/tree/tests/service' >'$run/service.log' 2>&1" ||
 		{ cat "$run/service.log" && die "the simulated service does not build"; }
 }
 
