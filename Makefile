@@ -72,6 +72,7 @@ OBJS = \
 	src/fdw/error.o \
 	src/fdw/stats.o \
 	src/fdw/relation.o \
+	src/trace/field.o \
 	src/trace/query.o \
 	src/trace/slice.o \
 	src/trace/graph.o \

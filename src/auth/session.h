@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * session.h
+ *		Authorised requests: the token, the retries and the pauses that stand
+ *		between "get this URL" and its answer.
+ *
+ * A session serves one scan and has one request at a time.  It is a state
+ * machine that is polled, so that a scan can wait for it in its own way.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MSGTRACE_SESSION_H
+#define MSGTRACE_SESSION_H
+
+#include "postgres.h"
+
+#include "auth/token.h"
+#include "net/clock.h"
+#include "net/http.h"
+#include "net/status.h"
+
+/* How many requests one query may make; shared by all its scans. */
+typedef struct MsgTraceAllowance
+{
+	int64		made;
+	int64		limit;			/* 0 = no limit */
+} MsgTraceAllowance;
+
+typedef struct MsgTraceSessionConfig
+{
+	const char *report_url;		/* the list; its clock is the service's clock */
+	MsgTraceCredential credential;
+	MsgTraceHttpOptions http;
+	int			max_retries;	/* of a request that met a passing fault */
+	int			retry_initial_interval; /* ms, doubled at each retry */
+	bool		service_clock;	/* the service's clock may differ, and stand still */
+	MsgTraceAllowance *allowance;
+} MsgTraceSessionConfig;
+
+/* What a session did; EXPLAIN ANALYZE and last_scan() show it. */
+typedef struct MsgTraceSessionCounts
+{
+	int64		requests;		/* list requests sent, retries included */
+	int64		retries;
+	int64		sign_ins;
+	int64		bytes;			/* of bodies, after decompression */
+	int64		waited;			/* microseconds in which the backend waited */
+} MsgTraceSessionCounts;
+
+typedef enum MsgTraceProgress
+{
+	MSGTRACE_PENDING,			/* wait, then poll again */
+	MSGTRACE_DONE,
+	MSGTRACE_FAILED				/* the status has the facts */
+} MsgTraceProgress;
+
+typedef struct MsgTraceSession MsgTraceSession;
+
+/* Owned by `context`.  NULL with the reason in `status` when it cannot be had. */
+extern MsgTraceSession *msgtrace_session_open(MemoryContext context,
+											  const MsgTraceSessionConfig *config,
+											  MsgTraceStatus *status);
+extern void msgtrace_session_close(MsgTraceSession *session);
+
+/* Get a token if there is none yet; after that, service time is known. */
+extern void msgtrace_session_sign_in(MsgTraceSession *session);
+
+/* Get this URL.  The URL must live until the request has ended. */
+extern void msgtrace_session_get(MsgTraceSession *session, const char *url);
+
+extern MsgTraceProgress msgtrace_session_poll(MsgTraceSession *session);
+extern void msgtrace_session_wait(MsgTraceSession *session);
+
+/* The answer, whatever its HTTP status below 500 but 401 and 429. */
+extern const MsgTraceHttpReply *msgtrace_session_reply(MsgTraceSession *session);
+
+/* Fill the status from an answer that is a refusal. */
+extern void msgtrace_session_note_refusal(MsgTraceSession *session);
+
+extern TimestampTz msgtrace_session_now(MsgTraceSession *session);
+extern MsgTraceClock *msgtrace_session_clock(MsgTraceSession *session);
+extern const MsgTraceSessionCounts *msgtrace_session_counts(MsgTraceSession *session);
+
+#endif							/* MSGTRACE_SESSION_H */

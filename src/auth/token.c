@@ -1,0 +1,218 @@
+/*-------------------------------------------------------------------------
+ *
+ * token.c
+ *		Access tokens of Entra ID (client credentials grant).
+ *
+ * All scans of a backend share the tokens.  An entry is found by a digest of
+ * everything that the token depends on, the secret included: a changed mapping
+ * or server finds no entry and signs in anew, and the cache holds no secret.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "auth/token.h"
+
+#include "auth/crypto.h"
+#include "net/document.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* A token is renewed this long before its end, or in the last quarter of it. */
+#define RENEWAL_MARGIN_SECONDS 300
+
+/* Microsoft's tokens live 60 to 90 minutes; nothing believes in more than a day. */
+#define MAX_LIFETIME_SECONDS 86400
+
+typedef struct CachedToken
+{
+	MsgTraceDigest key;
+	char	   *value;			/* in TopMemoryContext, or NULL */
+	TimestampTz renew_at;		/* our clock */
+} CachedToken;
+
+static HTAB *tokens = NULL;
+
+static void
+wipe(char *secret)
+{
+	if (secret)
+	{
+		explicit_bzero(secret, strlen(secret));
+		pfree(secret);
+	}
+}
+
+static void
+drop_value(CachedToken *token)
+{
+	char	   *value = token->value;
+
+	token->value = NULL;
+	wipe(value);
+}
+
+static CachedToken *
+entry_of(const MsgTraceCredential *credential)
+{
+	const char *parts[] = {
+		credential->authority_url, credential->tenant_id, credential->resource,
+		credential->client_id, credential->client_secret
+	};
+	MsgTraceDigest key;
+	CachedToken *token;
+	bool		found;
+
+	if (tokens == NULL)
+	{
+		HASHCTL		ctl = {.keysize = sizeof(MsgTraceDigest), .entrysize = sizeof(CachedToken)};
+
+		tokens = hash_create("o365_msgtrace tokens", 8, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	if (!msgtrace_digest(&key, parts, lengthof(parts)))
+		ereport(ERROR,
+				errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+				errmsg("could not compute a SHA-256 digest"));
+	token = hash_search(tokens, &key, HASH_ENTER, &found);
+	if (!found)
+		token->value = NULL;
+	return token;
+}
+
+const char *
+msgtrace_token_cached(const MsgTraceCredential *credential)
+{
+	CachedToken *token = entry_of(credential);
+
+	if (token->value && token->renew_at <= GetCurrentTimestamp())
+		drop_value(token);
+	return token->value;
+}
+
+void
+msgtrace_token_forget(const MsgTraceCredential *credential)
+{
+	drop_value(entry_of(credential));
+}
+
+char *
+msgtrace_token_url(const MsgTraceCredential *credential)
+{
+	char	   *tenant = msgtrace_http_escape(credential->tenant_id);
+	char	   *url = psprintf("%s/%s/oauth2/v2.0/token", credential->authority_url, tenant);
+
+	pfree(tenant);
+	return url;
+}
+
+/* The caller wipes it after use. */
+char *
+msgtrace_token_form(const MsgTraceCredential *credential)
+{
+	char	   *id = msgtrace_http_escape(credential->client_id);
+	char	   *secret = msgtrace_http_escape(credential->client_secret);
+	char	   *resource = msgtrace_http_escape(credential->resource);
+	char	   *form = psprintf("grant_type=client_credentials&client_id=%s&scope=%s%%2F.default&client_secret=%s",
+								id, resource, secret);
+
+	pfree(id);
+	pfree(resource);
+	wipe(secret);
+	return form;
+}
+
+/* Should the other side echo the secret, nobody gets to read it. */
+static void
+redact(char *text, const char *secret)
+{
+	size_t		length = strlen(secret);
+	char	   *found = text;
+
+	while (text && length > 0 && (found = strstr(found, secret)) != NULL)
+		memset(found, '*', length);
+}
+
+static int
+entra_code_in(const char *words)
+{
+	const char *code = words ? strstr(words, "AADSTS") : NULL;
+
+	return code ? (int) strtol(code + strlen("AADSTS"), NULL, 10) : 0;
+}
+
+static void
+note_refusal(const MsgTraceCredential *credential, const MsgTraceHttpReply *reply,
+			 MsgTraceStatus *status)
+{
+	MsgTraceDocument *document = msgtrace_document_read(reply->body, reply->length);
+	char	   *words = NULL;
+
+	if (document)
+	{
+		words = msgtrace_status_keep(status, msgtrace_document_string(document, "error_description"));
+		status->code = msgtrace_status_keep(status, msgtrace_document_string(document, "error"));
+		status->request_id = msgtrace_status_keep(status, msgtrace_document_string(document, "trace_id"));
+	}
+	else
+		words = msgtrace_status_keep(status, reply->body);
+	redact(words, credential->client_secret);
+	status->words = words;
+	status->entra_code = entra_code_in(words);
+	status->http_status = reply->http_status;
+	msgtrace_document_free(document);
+}
+
+static void
+store(const MsgTraceCredential *credential, const char *value, int64 lifetime)
+{
+	CachedToken *token = entry_of(credential);
+	char	   *copy = MemoryContextStrdup(TopMemoryContext, value);
+
+	drop_value(token);
+	token->value = copy;
+	lifetime = Min(Max(lifetime, 0), MAX_LIFETIME_SECONDS);
+	lifetime -= Min(RENEWAL_MARGIN_SECONDS, lifetime / 4);
+	token->renew_at = GetCurrentTimestamp() + lifetime * USECS_PER_SEC;
+}
+
+/* A token goes into a header line: a line end in it would start another. */
+static bool
+is_header_safe(const char *token)
+{
+	for (; *token; token++)
+	{
+		if (*token <= ' ' || *token >= 0x7f)
+			return false;
+	}
+	return true;
+}
+
+bool
+msgtrace_token_accept(const MsgTraceCredential *credential, const MsgTraceHttpReply *reply,
+					  MsgTraceStatus *status)
+{
+	MsgTraceDocument *document;
+	const char *value;
+	int64		lifetime;
+	bool		usable;
+
+	if (reply->http_status != 200)
+	{
+		status->fault = reply->http_status >= 500 ? MSGTRACE_UNAVAILABLE : MSGTRACE_SIGN_IN_REFUSED;
+		note_refusal(credential, reply, status);
+		return false;
+	}
+	document = msgtrace_document_read(reply->body, reply->length);
+	value = document ? msgtrace_document_string(document, "access_token") : NULL;
+	usable = value && *value && is_header_safe(value) &&
+		msgtrace_document_integer(document, "expires_in", &lifetime);
+	if (usable)
+		store(credential, value, lifetime);
+	else
+	{
+		status->fault = MSGTRACE_UNREADABLE;
+		status->http_status = reply->http_status;
+		status->words = document ? "no access_token or expires_in in it" : "the body is no JSON object";
+	}
+	msgtrace_document_free(document);
+	return usable;
+}

@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * error.h
+ *		The one place where a MsgTraceStatus becomes an error.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MSGTRACE_ERROR_H
+#define MSGTRACE_ERROR_H
+
+#include "postgres.h"
+
+#include "net/status.h"
+#include "trace/pager.h"
+
+/* Raise it; `counts` tells how far the scan had come. */
+extern void msgtrace_error_raise(const MsgTraceStatus *status, const MsgTracePagerCounts *counts)
+			pg_attribute_noreturn();
+
+/* Warn of clocks that differ. */
+extern void msgtrace_error_warn_of_skew(int64 seconds);
+
+/* Warn of characters that were replaced, as PostgreSQL cannot hold them. */
+extern void msgtrace_error_warn_of_replaced(int64 count);
+
+#endif							/* MSGTRACE_ERROR_H */

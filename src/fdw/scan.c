@@ -1,0 +1,262 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan.c
+ *		Execution of a scan.
+ *
+ * Begin resolves who asks and reads the options; the network is first touched
+ * when the first row is asked for.  A rescan asks anew.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "fdw/scan.h"
+
+#include "executor/executor.h"
+#include "fdw/error.h"
+#include "fdw/module.h"
+#include "fdw/options.h"
+#include "fdw/plan.h"
+#include "fdw/quals.h"
+#include "fdw/tuple.h"
+#include "lib/ilist.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "net/compat.h"
+#include "parser/parsetree.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+typedef struct TraceScan
+{
+	MsgTraceSettings settings;
+	List	   *kinds;			/* what is pushed: MsgTraceQualKind */
+	List	   *value_states;	/* ExprStates of its values */
+	MsgTracePagerConfig pager_config;
+	bool		warned;			/* of a constant that the normal form excludes */
+	uint64		number;			/* of this scan, for last_scan() */
+
+	/* a loop's own: made at its first row, gone at a rescan */
+	MemoryContext loop_context;
+	MsgTraceQuery query;
+	MsgTraceStatus status;
+	MsgTracePager *pager;
+
+	MsgTraceScanStats earlier;	/* of the loops before this one */
+	char	   *first_request;
+} TraceScan;
+
+/* ------------------------------------------------- requests of one query */
+
+/* All scans of a query draw on one allowance; it lives as long as the query. */
+typedef struct QueryAllowance
+{
+	MsgTraceAllowance allowance;
+	EState	   *estate;
+	dlist_node	node;
+	MemoryContextCallback release;
+} QueryAllowance;
+
+static dlist_head queries = DLIST_STATIC_INIT(queries);
+
+static void
+forget_query(void *arg)
+{
+	dlist_delete(&((QueryAllowance *) arg)->node);
+}
+
+static MsgTraceAllowance *
+allowance_of(EState *estate)
+{
+	dlist_iter	iter;
+	QueryAllowance *query;
+
+	dlist_foreach(iter, &queries)
+	{
+		query = dlist_container(QueryAllowance, node, iter.cur);
+		if (query->estate == estate)
+			return &query->allowance;
+	}
+	query = MemoryContextAllocZero(estate->es_query_cxt, sizeof(QueryAllowance));
+	query->estate = estate;
+	query->allowance.limit = msgtrace_max_requests_per_query;
+	query->release.func = forget_query;
+	query->release.arg = query;
+	dlist_push_head(&queries, &query->node);
+	MemoryContextRegisterResetCallback(estate->es_query_cxt, &query->release);
+	return &query->allowance;
+}
+
+/* ----------------------------------------------------------- begin, end */
+
+static void
+check_encoding(void)
+{
+	if (GetDatabaseEncoding() != PG_UTF8)
+		ereport(ERROR,
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("message traces need a database with encoding UTF8"),
+				errdetail("This database has encoding %s.", GetDatabaseEncodingName()));
+}
+
+static Oid
+user_of(ForeignScanState *node)
+{
+	Oid			user = msgtrace_check_as_user(node);
+
+	return OidIsValid(user) ? user : GetUserId();
+}
+
+void
+msgtrace_begin_scan(ForeignScanState *node, int eflags)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	EState	   *estate = node->ss.ps.state;
+	TraceScan  *scan;
+	MsgTraceTupleMaker *maker;
+
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+	check_encoding();
+	scan = palloc0(sizeof(TraceScan));
+	msgtrace_settings_read(&scan->settings, RelationGetRelid(node->ss.ss_currentRelation), user_of(node));
+	scan->settings.session.allowance = allowance_of(estate);
+	scan->kinds = list_nth(plan->fdw_private, MSGTRACE_PLAN_KINDS);
+	scan->value_states = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
+	maker = msgtrace_tuple_maker(node->ss.ss_currentRelation,
+								 list_nth(plan->fdw_private, MSGTRACE_PLAN_COLUMNS),
+								 scan->settings.tenant_label, scan->settings.normalize);
+	scan->pager_config.session = &scan->settings.session;
+	scan->pager_config.reader = msgtrace_tuple_reader(maker);
+	scan->pager_config.rows_per_day = scan->settings.rows_per_day;
+	scan->loop_context = AllocSetContextCreate(estate->es_query_cxt, "o365_msgtrace scan",
+											   ALLOCSET_DEFAULT_SIZES);
+	node->fdw_state = scan;
+}
+
+/* A filter on an address leaves one row in a thousand: look further at once. */
+static double
+expected_rows_per_day(const TraceScan *scan)
+{
+	bool		filtered = scan->query.sender_address || scan->query.recipient_address;
+
+	return filtered ? scan->settings.rows_per_day / 1000 : scan->settings.rows_per_day;
+}
+
+static void
+begin_loop(ForeignScanState *node, TraceScan *scan)
+{
+	MemoryContext before = MemoryContextSwitchTo(scan->loop_context);
+
+	msgtrace_query_init(&scan->query, scan->settings.page_size);
+	msgtrace_quals_evaluate(scan->kinds, scan->value_states, node->ss.ps.ps_ExprContext,
+							scan->settings.normalize, &scan->warned, &scan->query);
+	msgtrace_status_init(&scan->status, scan->loop_context);
+	scan->pager_config.rows_per_day = expected_rows_per_day(scan);
+	scan->pager = msgtrace_pager_open(scan->loop_context, &scan->pager_config, &scan->query, &scan->status);
+	scan->number = msgtrace_stats_begin_scan();
+	MemoryContextSwitchTo(before);
+}
+
+static void
+note_first_request(ForeignScanState *node, TraceScan *scan)
+{
+	const char *url = msgtrace_pager_first_url(scan->pager);
+
+	if (scan->first_request == NULL && url)
+	{
+		MemoryContext before = MemoryContextSwitchTo(node->ss.ps.state->es_query_cxt);
+
+		scan->first_request = msgtrace_http_unescape(url);
+		MemoryContextSwitchTo(before);
+	}
+}
+
+static void
+end_loop(ForeignScanState *node, TraceScan *scan)
+{
+	if (scan->pager == NULL)
+		return;
+	note_first_request(node, scan);
+	msgtrace_stats_add(&scan->earlier, scan->pager);
+	msgtrace_pager_close(scan->pager);
+	scan->pager = NULL;
+	MemoryContextReset(scan->loop_context);
+}
+
+void
+msgtrace_rescan(ForeignScanState *node)
+{
+	end_loop(node, node->fdw_state);
+}
+
+void
+msgtrace_end_scan(ForeignScanState *node)
+{
+	if (node->fdw_state)
+		end_loop(node, node->fdw_state);
+}
+
+/* -------------------------------------------------------------- iterate */
+
+static MsgTracePagerResult
+next_row(TraceScan *scan, const MsgTraceRow **row)
+{
+	MsgTracePagerResult result;
+
+	while ((result = msgtrace_pager_next(scan->pager, row)) == MSGTRACE_WAIT)
+		msgtrace_pager_wait(scan->pager);
+	return result;
+}
+
+static void
+end_of_rows(TraceScan *scan, MsgTracePagerResult result)
+{
+	const MsgTracePagerCounts *counts = msgtrace_pager_counts(scan->pager);
+
+	if (result == MSGTRACE_ERROR)
+		msgtrace_error_raise(&scan->status, counts);
+	if (counts->replaced > 0)
+		msgtrace_error_warn_of_replaced(counts->replaced);
+}
+
+TupleTableSlot *
+msgtrace_iterate_scan(ForeignScanState *node)
+{
+	TraceScan  *scan = node->fdw_state;
+	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+	const MsgTraceRow *row = NULL;
+	MsgTracePagerResult result;
+	int64		skew;
+
+	ExecClearTuple(slot);
+	if (scan->pager == NULL)
+		begin_loop(node, scan);
+	result = next_row(scan, &row);
+	msgtrace_stats_note_scan(scan->number, scan->pager);
+	if ((skew = msgtrace_pager_skew_to_warn_of(scan->pager)) != 0)
+		msgtrace_error_warn_of_skew(skew);
+	if (result != MSGTRACE_ROW)
+	{
+		end_of_rows(scan, result);
+		return slot;
+	}
+	memcpy(slot->tts_values, row->values, slot->tts_tupleDescriptor->natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, row->nulls, slot->tts_tupleDescriptor->natts * sizeof(bool));
+	return ExecStoreVirtualTuple(slot);
+}
+
+bool
+msgtrace_scan_stats(ForeignScanState *node, MsgTraceScanStats *stats, char **first_request)
+{
+	TraceScan  *scan = node->fdw_state;
+
+	if (scan == NULL)
+		return false;
+	*stats = scan->earlier;
+	if (scan->pager)
+	{
+		note_first_request(node, scan);
+		msgtrace_stats_add(stats, scan->pager);
+	}
+	*first_request = scan->first_request;
+	return true;
+}

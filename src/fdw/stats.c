@@ -1,0 +1,105 @@
+/*-------------------------------------------------------------------------
+ *
+ * stats.c
+ *		What scans did: for EXPLAIN ANALYZE and last_scan().
+ *
+ * The ingest believes nothing else: a time range counts as read when
+ * last_scan() says that it was asked for and read to its end.  So the record is
+ * kept at each step of a scan, and a scan that failed is never complete.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "fdw/stats.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/timestamp.h"
+
+static uint64 scans_begun = 0;
+static MsgTraceScanStats last_scan;
+
+static void
+add_pager_counts(MsgTracePagerCounts *sum, const MsgTracePagerCounts *counts)
+{
+	MsgTracePagerCounts earlier = *sum;
+
+	*sum = *counts;				/* range and completeness are the latest pager's */
+	sum->slices += earlier.slices;
+	sum->pages += earlier.pages;
+	sum->received += earlier.received;
+	sum->delivered += earlier.delivered;
+	sum->replaced += earlier.replaced;
+}
+
+static void
+add_session_counts(MsgTraceSessionCounts *sum, const MsgTraceSessionCounts *counts)
+{
+	sum->requests += counts->requests;
+	sum->retries += counts->retries;
+	sum->sign_ins += counts->sign_ins;
+	sum->bytes += counts->bytes;
+	sum->waited += counts->waited;
+}
+
+void
+msgtrace_stats_add(MsgTraceScanStats *stats, const MsgTracePager *pager)
+{
+	add_pager_counts(&stats->pager, msgtrace_pager_counts(pager));
+	add_session_counts(&stats->session, msgtrace_pager_session_counts(pager));
+}
+
+uint64
+msgtrace_stats_begin_scan(void)
+{
+	memset(&last_scan, 0, sizeof(last_scan));
+	return ++scans_begun;
+}
+
+void
+msgtrace_stats_note_scan(uint64 scan, const MsgTracePager *pager)
+{
+	if (scan == scans_begun)
+	{
+		last_scan.pager = *msgtrace_pager_counts(pager);
+		last_scan.session = *msgtrace_pager_session_counts(pager);
+	}
+}
+
+static Datum
+interval_of(int64 microseconds)
+{
+	Interval   *interval = palloc0(sizeof(Interval));
+
+	interval->time = microseconds;
+	return IntervalPGetDatum(interval);
+}
+
+PG_FUNCTION_INFO_V1(o365_msgtrace_last_scan);
+
+Datum
+o365_msgtrace_last_scan(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc;
+	Datum		values[11];
+	bool		nulls[11] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (scans_begun == 0)
+		memset(nulls, true, sizeof(nulls));
+
+	/* before service time is known nothing was asked for */
+	nulls[0] = nulls[1] = nulls[3] = nulls[3] || last_scan.pager.service_time_at_start == 0;
+	values[0] = TimestampTzGetDatum(last_scan.pager.asked_from);
+	values[1] = TimestampTzGetDatum(last_scan.pager.asked_to);
+	values[2] = BoolGetDatum(last_scan.pager.complete);
+	values[3] = TimestampTzGetDatum(last_scan.pager.service_time_at_start);
+	values[4] = Int64GetDatum(last_scan.session.requests);
+	values[5] = Int64GetDatum(last_scan.session.retries);
+	values[6] = Int64GetDatum(last_scan.pager.pages);
+	values[7] = Int64GetDatum(last_scan.session.bytes);
+	values[8] = Int64GetDatum(last_scan.pager.delivered);
+	values[9] = Int64GetDatum(0);	/* a bad row is an error: none is rejected */
+	values[10] = interval_of(last_scan.session.waited);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}

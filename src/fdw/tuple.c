@@ -1,0 +1,242 @@
+/*-------------------------------------------------------------------------
+ *
+ * tuple.c
+ *		Records into the Datums of a foreign table's columns.
+ *
+ * A value goes through the input function of its column's type, so that a user
+ * may declare from_ip as text; the types that IMPORT FOREIGN SCHEMA gives are
+ * made directly, which is most of the work saved.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "fdw/tuple.h"
+
+#include "catalog/pg_type_d.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+typedef enum Conversion
+{
+	BY_INPUT_FUNCTION,
+	AS_TEXT,
+	AS_KEY_UUID,				/* the row's id, read already */
+	AS_RECEIVED,				/* the row's time, read already */
+	AS_BIGINT,
+	AS_CONSTANT
+} Conversion;
+
+typedef struct Column
+{
+	int			index;			/* in the tuple, from 0 */
+	int			field;			/* in the record */
+	const char *name;			/* for messages */
+	Conversion	conversion;
+	FmgrInfo	input;
+	Oid			io_param;
+	int32		typmod;
+	Datum		constant;
+	bool		is_ip;			/* may carry brackets and a port */
+} Column;
+
+struct MsgTraceTupleMaker
+{
+	int			natts;
+	Column	   *columns;
+	int			column_count;
+	MsgTracePageReader reader;
+};
+
+/* Where an input function's error happened; callback of the error context. */
+typedef struct ValuePosition
+{
+	const char *column;
+	const char *row_id;
+} ValuePosition;
+
+static void
+add_position(void *arg)
+{
+	ValuePosition *position = arg;
+
+	errcontext("column \"%s\" of message trace record %s", position->column, position->row_id);
+}
+
+/* A time without its Z would be read in the session's time zone. */
+static char *
+with_time_zone(const char *text)
+{
+	size_t		length = strlen(text);
+
+	if (length > 0 && text[length - 1] == 'Z')
+		return pstrdup(text);
+	return psprintf("%sZ", text);
+}
+
+static Datum
+call_input(Column *column, const MsgTraceRecord *record, char *text)
+{
+	ValuePosition position = {column->name, record->values[MSGTRACE_ID]};
+	ErrorContextCallback callback = {.callback = add_position, .arg = &position};
+	Datum		value;
+
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	if (column->is_ip)
+		text = msgtrace_row_ip_address(text);
+	else if (column->field == MSGTRACE_RECEIVED)
+		text = with_time_zone(text);
+	value = InputFunctionCall(&column->input, text, column->io_param, column->typmod);
+	error_context_stack = callback.previous;
+	return value;
+}
+
+static bool
+read_bigint(const char *text, Datum *value)
+{
+	char	   *end;
+	int64		number;
+
+	errno = 0;
+	number = strtoll(text, &end, 10);
+	*value = Int64GetDatum(number);
+	return errno == 0 && end != text && *end == '\0';
+}
+
+static bool
+convert(Column *column, const MsgTraceRecord *record, const MsgTraceRow *row, char *text, Datum *value)
+{
+	switch (column->conversion)
+	{
+		case AS_TEXT:
+			*value = PointerGetDatum(cstring_to_text(text));
+			return true;
+		case AS_KEY_UUID:
+			{
+				pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
+
+				*uuid = row->id;
+				*value = UUIDPGetDatum(uuid);
+				return true;
+			}
+		case AS_RECEIVED:
+			*value = TimestampTzGetDatum(row->received);
+			return true;
+		case AS_BIGINT:
+			return read_bigint(text, value);
+		default:
+			*value = call_input(column, record, text);
+			return true;
+	}
+}
+
+/* An object or array where a value belongs is shown as no value can be. */
+static bool
+fill_column(Column *column, const MsgTraceRecord *record, MsgTraceRow *row)
+{
+	char	   *text;
+
+	if (column->conversion == AS_CONSTANT)
+	{
+		row->values[column->index] = column->constant;
+		row->nulls[column->index] = false;
+		return true;
+	}
+	if (record->nested[column->field])
+		return false;
+	text = record->values[column->field];
+	if (text == NULL)
+		return true;
+	if (column->is_ip && *text == '\0')
+		return true;			/* "" is no address, in normal form or not */
+	row->nulls[column->index] = false;
+	return convert(column, record, row, text, &row->values[column->index]);
+}
+
+static bool
+build(void *arg, MsgTraceRecord *record, MsgTraceRow *row, const char **bad)
+{
+	MsgTraceTupleMaker *maker = arg;
+
+	row->values = palloc0(maker->natts * sizeof(Datum));
+	row->nulls = palloc(maker->natts * sizeof(bool));
+	memset(row->nulls, true, maker->natts * sizeof(bool));
+	for (int i = 0; i < maker->column_count; i++)
+	{
+		if (!fill_column(&maker->columns[i], record, row))
+		{
+			*bad = maker->columns[i].name;
+			return false;
+		}
+	}
+	return true;
+}
+
+static Conversion
+conversion_of(int field, Form_pg_attribute attribute)
+{
+	if (attribute->atttypid == TEXTOID)
+		return AS_TEXT;
+	if (attribute->atttypid == UUIDOID && field == MSGTRACE_ID)
+		return AS_KEY_UUID;
+	if (attribute->atttypid == TIMESTAMPTZOID && attribute->atttypmod < 0 && field == MSGTRACE_RECEIVED)
+		return AS_RECEIVED;
+	if (attribute->atttypid == INT8OID)
+		return AS_BIGINT;
+	return BY_INPUT_FUNCTION;
+}
+
+static void
+set_up_column(Column *column, Form_pg_attribute attribute, int field, const char *tenant_label)
+{
+	Oid			function;
+
+	column->index = AttrNumberGetAttrOffset(attribute->attnum);
+	column->field = field;
+	column->name = pstrdup(NameStr(attribute->attname));
+	column->typmod = attribute->atttypmod;
+	column->is_ip = attribute->atttypid == INETOID;
+	column->conversion = conversion_of(field, attribute);
+	getTypeInputInfo(attribute->atttypid, &function, &column->io_param);
+	fmgr_info(function, &column->input);
+	if (field == MSGTRACE_TENANT)
+	{
+		column->conversion = AS_CONSTANT;
+		column->constant = InputFunctionCall(&column->input, pstrdup(tenant_label),
+											 column->io_param, column->typmod);
+	}
+}
+
+MsgTraceTupleMaker *
+msgtrace_tuple_maker(Relation relation, List *needed, const char *tenant_label, bool normalize)
+{
+	MsgTraceRelation *described = msgtrace_relation_describe(relation);
+	TupleDesc	desc = RelationGetDescr(relation);
+	MsgTraceTupleMaker *maker = palloc0(sizeof(MsgTraceTupleMaker));
+	ListCell   *cell;
+
+	maker->natts = desc->natts;
+	maker->columns = palloc0(Max(list_length(needed), 1) * sizeof(Column));
+	foreach(cell, needed)
+	{
+		int			index = AttrNumberGetAttrOffset(lfirst_int(cell));
+
+		set_up_column(&maker->columns[maker->column_count++], TupleDescAttr(desc, index),
+					  described->fields[index], tenant_label);
+	}
+	maker->reader.extra = described->extra;
+	maker->reader.extra_count = described->extra_count;
+	maker->reader.normalize = normalize;
+	maker->reader.build = build;
+	maker->reader.arg = maker;
+	return maker;
+}
+
+const MsgTracePageReader *
+msgtrace_tuple_reader(const MsgTraceTupleMaker *maker)
+{
+	return &maker->reader;
+}

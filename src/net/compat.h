@@ -1,0 +1,60 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *		The differences between PostgreSQL 15 and 18, all of them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MSGTRACE_COMPAT_H
+#define MSGTRACE_COMPAT_H
+
+#include "postgres.h"
+
+/* 16: the parser's actions return a result */
+#if PG_VERSION_NUM >= 160000
+#define MsgTraceJsonResult JsonParseErrorType
+#define MSGTRACE_JSON_CONTINUE return JSON_SUCCESS
+#else
+#define MsgTraceJsonResult void
+#define MSGTRACE_JSON_CONTINUE return
+#endif
+
+/* 17: the lexer's context may be the caller's own */
+#if PG_VERSION_NUM >= 170000
+#define msgtrace_json_lexer(json, length) \
+	makeJsonLexContextCstringLen(NULL, json, length, PG_UTF8, true)
+#else
+#define msgtrace_json_lexer(json, length) \
+	makeJsonLexContextCstringLen(json, (int) (length), PG_UTF8, true)
+#endif
+
+/* 16: the user whom a scan is checked as moved from the range table to the plan */
+#if PG_VERSION_NUM >= 160000
+#define msgtrace_check_as_user(node) \
+	(((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)
+#else
+#define msgtrace_check_as_user(node) \
+	(exec_rt_fetch(((ForeignScan *) (node)->ss.ps.plan)->scan.scanrelid, \
+				   (node)->ss.ps.state)->checkAsUser)
+#endif
+
+/* 17 and 18: more arguments where paths are made */
+#if PG_VERSION_NUM >= 180000
+#define msgtrace_foreignscan_path(root, rel, rows, startup, total, outer) \
+	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, NIL, outer, NULL, NIL, NIL)
+#elif PG_VERSION_NUM >= 170000
+#define msgtrace_foreignscan_path(root, rel, rows, startup, total, outer) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, NIL, NIL)
+#else
+#define msgtrace_foreignscan_path(root, rel, rows, startup, total, outer) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, NIL)
+#endif
+
+/* 18: EXPLAIN's formatting has a header of its own */
+#if PG_VERSION_NUM >= 180000
+#define MSGTRACE_EXPLAIN_HEADER "commands/explain_format.h"
+#else
+#define MSGTRACE_EXPLAIN_HEADER "commands/explain.h"
+#endif
+
+#endif							/* MSGTRACE_COMPAT_H */

@@ -1,0 +1,106 @@
+/*-------------------------------------------------------------------------
+ *
+ * document.c
+ *		Small JSON documents of the service, read by jansson.
+ *
+ * The server exports a function named json_object, and so does jansson: a call
+ * to that one would reach the server's.  Nothing here makes objects.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "net/document.h"
+
+#include <jansson.h>
+
+#include "utils/palloc.h"
+
+#define MAX_MEMBER_NAME 64
+
+struct MsgTraceDocument
+{
+	json_t	   *root;
+	MemoryContextCallback release;
+};
+
+static void
+release_root(void *arg)
+{
+	MsgTraceDocument *document = arg;
+
+	json_decref(document->root);	/* ignores NULL */
+	document->root = NULL;
+}
+
+MsgTraceDocument *
+msgtrace_document_read(const char *text, size_t length)
+{
+	MsgTraceDocument *document = palloc0(sizeof(MsgTraceDocument));
+	json_error_t error;
+
+	document->release.func = release_root;
+	document->release.arg = document;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &document->release);
+
+	document->root = json_loadb(text, length, JSON_ALLOW_NUL, &error);
+	if (!json_is_object(document->root))
+	{
+		release_root(document);
+		return NULL;
+	}
+	return document;
+}
+
+/* Gives the document's memory back early; the context would do it later. */
+void
+msgtrace_document_free(MsgTraceDocument *document)
+{
+	if (document)
+		release_root(document);
+}
+
+static json_t *
+find_member(const MsgTraceDocument *document, const char *path)
+{
+	json_t	   *node = document->root;
+
+	while (node && *path)
+	{
+		char		name[MAX_MEMBER_NAME];
+		size_t		length = strcspn(path, ".");
+
+		if (length >= sizeof(name))
+			return NULL;
+		memcpy(name, path, length);
+		name[length] = '\0';
+		node = json_object_get(node, name);
+		path += length + (path[length] == '.');
+	}
+	return node;
+}
+
+const char *
+msgtrace_document_string(const MsgTraceDocument *document, const char *path)
+{
+	return json_string_value(find_member(document, path));
+}
+
+bool
+msgtrace_document_integer(const MsgTraceDocument *document, const char *path, int64 *value)
+{
+	json_t	   *node = find_member(document, path);
+
+	if (json_is_integer(node))
+	{
+		*value = json_integer_value(node);
+		return true;
+	}
+	if (json_is_string(node))
+	{
+		char	   *end;
+
+		errno = 0;
+		*value = strtoll(json_string_value(node), &end, 10);
+		return errno == 0 && end != json_string_value(node) && *end == '\0';
+	}
+	return false;
+}

@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * document.h
+ *		Small JSON documents of the service: tokens and errors.
+ *
+ * The only door to jansson.  Pages of rows do not pass through it; they are
+ * read by trace/page.c as a stream.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MSGTRACE_DOCUMENT_H
+#define MSGTRACE_DOCUMENT_H
+
+#include "postgres.h"
+
+typedef struct MsgTraceDocument MsgTraceDocument;
+
+/* Owned by the current memory context; NULL when the text is no JSON object. */
+extern MsgTraceDocument *msgtrace_document_read(const char *text, size_t length);
+extern void msgtrace_document_free(MsgTraceDocument *document);
+
+/*
+ * A member by its path ("error.message"), NULL or false when it is absent or of
+ * another type.  Strings live as long as the document.  A number in a string
+ * passes for a number, as some answers have it.
+ */
+extern const char *msgtrace_document_string(const MsgTraceDocument *document, const char *path);
+extern bool msgtrace_document_integer(const MsgTraceDocument *document, const char *path, int64 *value);
+
+#endif							/* MSGTRACE_DOCUMENT_H */

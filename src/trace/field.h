@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * field.h
+ *		The fields of a message trace, under our names and the service's.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MSGTRACE_FIELD_H
+#define MSGTRACE_FIELD_H
+
+#include "postgres.h"
+
+typedef enum MsgTraceField
+{
+	MSGTRACE_ID,
+	MSGTRACE_MESSAGE_ID,
+	MSGTRACE_RECEIVED,
+	MSGTRACE_SENDER,
+	MSGTRACE_RECIPIENT,
+	MSGTRACE_SUBJECT,
+	MSGTRACE_STATUS,
+	MSGTRACE_SIZE,
+	MSGTRACE_FROM_IP,
+	MSGTRACE_TO_IP,
+	MSGTRACE_FIELDS				/* how many there are */
+} MsgTraceField;
+
+typedef struct MsgTraceFieldInfo
+{
+	const char *column;			/* our name */
+	const char *type;			/* the column's type by IMPORT FOREIGN SCHEMA */
+	const char *graph;			/* the property in Microsoft Graph */
+} MsgTraceFieldInfo;
+
+/* Indexed by MsgTraceField. */
+extern const MsgTraceFieldInfo msgtrace_field_info[MSGTRACE_FIELDS];
+
+/* The field of this column name or property, or -1. */
+extern int	msgtrace_field_by_column(const char *column);
+extern int	msgtrace_field_by_property(const char *property);
+
+#endif							/* MSGTRACE_FIELD_H */

@@ -1,0 +1,572 @@
+/*-------------------------------------------------------------------------
+ *
+ * pager.c
+ *		A TraceQuery answered row by row: slices, pages, links.
+ *
+ * The range is cut into slices, a slice is read page by page along the
+ * service's links, and a page is delivered when all of it has been read:
+ *
+ *		SIGNING_IN --> CUTTING --> FETCHING --> DELIVERING --> FETCHING (link)
+ *						  ^                          |
+ *						  +------ slice is whole ----+
+ *
+ * A link that is refused, repeats or does not end costs no row: the part of the
+ * slice at hand is read again in two halves, and the slice's keyset drops what
+ * was delivered before.  Parts stand on a stack, newest on top.
+ *
+ * Memory: one page at a time, and the keys of one slice.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "trace/pager.h"
+
+#include "trace/graph.h"
+#include "trace/keyset.h"
+#include "trace/slice.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* Skew that a user hears of, and skew that no honest pair of clocks has. */
+#define SKEW_TO_WARN_OF_S 300
+#define SKEW_TO_REFUSE_S 86400
+
+/* The service's clock is cut to the second, and its newest second is not over. */
+#define DISTANCE_FROM_NOW USECS_PER_SEC
+
+/* Halving ten days comes down to a second in 20 steps; each leaves one part. */
+#define MAX_PARTS 32
+
+/* Pages of a part that cannot be halved: 5 million rows of one second. */
+#define MAX_PAGES_OF_A_SECOND 1000
+
+/* Where a part cannot be halved, pages are; below this there is no use in it. */
+#define MIN_PAGE_SIZE 10
+
+typedef enum PagerState
+{
+	UNSTARTED,
+	SIGNING_IN,
+	CUTTING,
+	FETCHING,
+	DELIVERING,
+	FINISHED,
+	FAILED
+} PagerState;
+
+struct MsgTracePager
+{
+	const MsgTracePagerConfig *config;
+	const MsgTraceQuery *query;
+	MsgTraceStatus *status;
+	MemoryContext context;
+	MemoryContext slice_context;	/* the keyset */
+	MemoryContext page_context; /* rows of the page being delivered */
+	MsgTraceSession *session;
+	PagerState	state;
+	MsgTracePagerCounts counts;
+	int64		skew_to_warn_of;
+	char	   *first_url;
+
+	MsgTraceSlicer slicer;
+	MsgTraceSlice slice;		/* being read, as it was cut */
+	int64		slice_rows;		/* delivered from it */
+	MsgTraceKeyset *keyset;
+	MsgTraceSlice parts[MAX_PARTS]; /* of the slice, still to be read; top = at hand */
+	int			part_count;
+	int			part_pages;		/* read of the part at hand */
+	int			page_size;		/* asked for; smaller after trouble */
+	bool		clamped_anew;	/* this part's window was refused once */
+
+	char	   *url;			/* being fetched; malloc-free: in context */
+	bool		url_is_link;
+	MsgTracePage page;
+	int			next_row;
+};
+
+MsgTracePager *
+msgtrace_pager_open(MemoryContext context, const MsgTracePagerConfig *config,
+					const MsgTraceQuery *query, MsgTraceStatus *status)
+{
+	MsgTracePager *pager = MemoryContextAllocZero(context, sizeof(MsgTracePager));
+
+	pager->config = config;
+	pager->query = query;
+	pager->status = status;
+	pager->context = context;
+	pager->slice_context = AllocSetContextCreate(context, "o365_msgtrace slice", ALLOCSET_DEFAULT_SIZES);
+	pager->page_context = AllocSetContextCreate(context, "o365_msgtrace page", ALLOCSET_DEFAULT_SIZES);
+	pager->page_size = query->page_size;
+	pager->state = UNSTARTED;
+	return pager;
+}
+
+void
+msgtrace_pager_close(MsgTracePager *pager)
+{
+	if (pager->session)
+		msgtrace_session_close(pager->session);
+	pager->session = NULL;
+}
+
+static void
+finish(MsgTracePager *pager)
+{
+	pager->state = FINISHED;
+	pager->counts.complete = true;
+}
+
+static void
+fail(MsgTracePager *pager, MsgTraceFault fault)
+{
+	MsgTraceStatus *status = pager->status;
+
+	status->fault = fault;
+	status->page = pager->part_pages + 1;
+	if (pager->part_count > 0)
+	{
+		status->slice_from = pager->parts[pager->part_count - 1].from;
+		status->slice_to = pager->parts[pager->part_count - 1].to;
+	}
+	pager->state = FAILED;
+}
+
+/* --------------------------------------------------------------- range */
+
+static TimestampTz
+latest_to_ask_for(MsgTracePager *pager)
+{
+	return msgtrace_session_now(pager->session) - DISTANCE_FROM_NOW;
+}
+
+/* The range of the query within what the service holds at this moment. */
+static MsgTraceSlice
+clamp(MsgTracePager *pager)
+{
+	TimestampTz now = msgtrace_session_now(pager->session);
+	MsgTraceSlice range = {
+		.from = Max(pager->query->from, msgtrace_graph_earliest(now)),
+		.to = Min(pager->query->to, latest_to_ask_for(pager))
+	};
+
+	return range;
+}
+
+static void
+set_range(MsgTracePager *pager)
+{
+	MsgTraceSlice range = clamp(pager);
+
+	pager->counts.service_time_at_start = msgtrace_session_now(pager->session);
+	pager->counts.asked_from = range.from;
+	pager->counts.asked_to = Max(range.from, range.to);
+	msgtrace_slicer_init(&pager->slicer, range, pager->page_size, pager->config->rows_per_day);
+}
+
+/* What has left the service since the scan began can no longer be asked for. */
+static void
+clamp_anew(MsgTracePager *pager)
+{
+	MsgTraceSlice range = clamp(pager);
+
+	if (range.from > pager->counts.asked_from)
+	{
+		pager->counts.asked_from = Min(range.from, pager->counts.asked_to);
+		pager->slicer.from = Max(pager->slicer.from, range.from);
+	}
+}
+
+static bool
+check_skew(MsgTracePager *pager)
+{
+	MsgTraceClock *clock = msgtrace_session_clock(pager->session);
+	int64		skew = msgtrace_clock_skew(clock);
+
+	if (pager->config->session->service_clock)
+		return true;
+	if (llabs(skew) > SKEW_TO_REFUSE_S)
+	{
+		pager->status->seconds = skew;
+		fail(pager, MSGTRACE_CLOCK_SKEW);
+		return false;
+	}
+	if (llabs(skew) > SKEW_TO_WARN_OF_S && msgtrace_clock_warn_once(clock))
+		pager->skew_to_warn_of = skew;
+	return true;
+}
+
+/* --------------------------------------------------------------- parts */
+
+static MsgTraceSlice *
+part_at_hand(MsgTracePager *pager)
+{
+	return &pager->parts[pager->part_count - 1];
+}
+
+static void
+fetch(MsgTracePager *pager, char *url, bool is_link)
+{
+	if (pager->url)
+		pfree(pager->url);
+	pager->url = url;
+	pager->url_is_link = is_link;
+	if (pager->first_url == NULL)
+		pager->first_url = MemoryContextStrdup(pager->context, url);
+	msgtrace_session_get(pager->session, url);
+	pager->state = FETCHING;
+}
+
+static void
+begin_part(MsgTracePager *pager)
+{
+	pager->part_pages = 0;
+	fetch(pager,
+		  msgtrace_graph_url(pager->config->session->report_url, pager->query,
+							 part_at_hand(pager), pager->page_size),
+		  false);
+}
+
+static void
+begin_slice(MsgTracePager *pager)
+{
+	clamp_anew(pager);
+	if (!msgtrace_slicer_next(&pager->slicer, &pager->slice))
+	{
+		finish(pager);
+		return;
+	}
+	MemoryContextReset(pager->slice_context);
+	MemoryContextSwitchTo(pager->slice_context);
+	pager->keyset = msgtrace_keyset_create();
+	MemoryContextSwitchTo(pager->context);
+	pager->parts[0] = pager->slice;
+	pager->part_count = 1;
+	pager->slice_rows = 0;
+	pager->clamped_anew = false;
+	pager->page_size = pager->query->page_size;
+	pager->counts.slices++;
+	begin_part(pager);
+}
+
+static void
+end_part(MsgTracePager *pager)
+{
+	pager->part_count--;
+	if (pager->part_count > 0)
+	{
+		begin_part(pager);
+		return;
+	}
+	msgtrace_slicer_learn(&pager->slicer, &pager->slice, pager->slice_rows);
+	pager->state = CUTTING;
+}
+
+/*
+ * The links of the part at hand lead nowhere: read it again without them, in
+ * halves, and when it is too short for that in smaller pages, whose links are
+ * others.
+ */
+static void
+read_part_again(MsgTracePager *pager)
+{
+	MsgTraceSlice newer;
+	MsgTraceSlice older;
+
+	if (pager->part_count < MAX_PARTS && msgtrace_slice_halve(part_at_hand(pager), &newer, &older))
+	{
+		*part_at_hand(pager) = older;
+		pager->parts[pager->part_count++] = newer;
+	}
+	else if (pager->page_size / 2 >= MIN_PAGE_SIZE)
+		pager->page_size /= 2;
+	else
+	{
+		fail(pager, MSGTRACE_BAD_LINK);
+		return;
+	}
+	begin_part(pager);
+}
+
+/* ---------------------------------------------------------------- pages */
+
+/* Drop what lies outside the part and what was delivered before. */
+static void
+keep_new_rows(MsgTracePager *pager)
+{
+	const MsgTraceSlice *part = part_at_hand(pager);
+	MsgTracePage *page = &pager->page;
+	int			kept = 0;
+
+	for (int i = 0; i < page->count; i++)
+	{
+		const MsgTraceRow *row = &page->rows[i];
+
+		if (row->received >= part->from && row->received < part->to &&
+			msgtrace_keyset_add(pager->keyset, row))
+			page->rows[kept++] = *row;
+	}
+	page->count = kept;
+	pager->slice_rows += kept;
+	pager->counts.delivered += kept;
+}
+
+static TimestampTz
+oldest_of(const MsgTracePage *page, const MsgTraceSlice *slice)
+{
+	TimestampTz oldest = slice->to;
+
+	for (int i = 0; i < page->count; i++)
+		oldest = Min(oldest, page->rows[i].received);
+	return Max(oldest, slice->from);
+}
+
+/*
+ * The first page of a slice shows how dense it is.  If it would have too many
+ * pages it is cut shorter now, for the price of this one request; the rows of
+ * the page that remain in it are delivered.
+ */
+static void
+shorten_slice(MsgTracePager *pager)
+{
+	MsgTracePage *page = &pager->page;
+	bool		is_first = pager->slice_rows == 0 && pager->part_pages == 1 && pager->part_count == 1;
+
+	if (!is_first || page->next_link == NULL || page->count == 0)
+		return;
+	if (msgtrace_slicer_shorten(&pager->slicer, &pager->slice, page->count,
+								oldest_of(page, &pager->slice)))
+	{
+		*part_at_hand(pager) = pager->slice;
+		page->next_link = NULL;
+		/* one part more than there is: end_part begins this one from the start */
+		pager->parts[pager->part_count++] = pager->slice;
+	}
+}
+
+static void
+take_page(MsgTracePager *pager)
+{
+	const MsgTraceHttpReply *reply = msgtrace_session_reply(pager->session);
+
+	MemoryContextReset(pager->page_context);
+	if (!msgtrace_page_read(&pager->page, pager->config->reader, unconstify(char *, reply->body),
+							reply->length, pager->page_context, pager->status))
+	{
+		fail(pager, pager->status->fault);
+		return;
+	}
+	pager->part_pages++;
+	pager->counts.pages++;
+	pager->counts.received += pager->page.count;
+	pager->counts.replaced += pager->page.replaced;
+	shorten_slice(pager);
+	keep_new_rows(pager);
+	pager->next_row = 0;
+	pager->state = DELIVERING;
+}
+
+/*
+ * A window that was right when it was computed may be refused a moment later:
+ * at midnight UTC the service lets go of a day.  Clamp it anew, once.
+ */
+static bool
+retry_with_new_clamp(MsgTracePager *pager)
+{
+	MsgTraceSlice range;
+	MsgTraceSlice *part = part_at_hand(pager);
+
+	if (pager->clamped_anew)
+		return false;
+	pager->clamped_anew = true;
+	range = clamp(pager);
+	if (range.from <= part->from && range.to >= part->to)
+		return false;			/* it was not the range */
+	part->from = Max(part->from, range.from);
+	part->to = Min(part->to, range.to);
+	clamp_anew(pager);
+	pager->counts.asked_to = Min(pager->counts.asked_to, Max(range.to, pager->counts.asked_from));
+	if (part->from < part->to)
+		begin_part(pager);
+	else
+		end_part(pager);
+	return true;
+}
+
+static void
+take_refusal(MsgTracePager *pager, int http_status)
+{
+	if (http_status == 400 && pager->url_is_link)
+		read_part_again(pager);
+	else if (http_status != 400 || !retry_with_new_clamp(pager))
+	{
+		msgtrace_session_note_refusal(pager->session);
+		fail(pager, MSGTRACE_REFUSED);
+	}
+}
+
+static void
+take_reply(MsgTracePager *pager)
+{
+	int			http_status = msgtrace_session_reply(pager->session)->http_status;
+
+	if (http_status == 200)
+		take_page(pager);
+	else
+		take_refusal(pager, http_status);
+}
+
+static bool
+has_too_many_pages(MsgTracePager *pager)
+{
+	const MsgTraceSlice *part = part_at_hand(pager);
+
+	if (part->to - part->from <= USECS_PER_SEC)
+		return pager->part_pages >= MAX_PAGES_OF_A_SECOND;
+	return pager->part_pages >= MSGTRACE_SLICE_MAX_PAGES;
+}
+
+/* The page is delivered: follow its link, if there is one to be trusted. */
+static void
+follow_link(MsgTracePager *pager)
+{
+	char	   *link = pager->page.next_link;
+
+	if (link == NULL)
+		end_part(pager);
+	else if (!msgtrace_http_same_origin(link, pager->config->session->report_url))
+	{
+		pager->status->words = msgtrace_status_keep_url(pager->status, link);
+		fail(pager, MSGTRACE_FOREIGN_LINK);
+	}
+	else if (strcmp(link, pager->url) == 0 || has_too_many_pages(pager))
+		read_part_again(pager);
+	else
+		fetch(pager, MemoryContextStrdup(pager->context, link), true);
+}
+
+/* --------------------------------------------------------- the machine */
+
+static void
+start(MsgTracePager *pager)
+{
+	if (pager->query->empty)
+	{
+		finish(pager);
+		return;
+	}
+	pager->session = msgtrace_session_open(pager->context, pager->config->session, pager->status);
+	if (pager->session == NULL)
+	{
+		fail(pager, MSGTRACE_NO_CLIENT);
+		return;
+	}
+	msgtrace_session_sign_in(pager->session);
+	pager->state = SIGNING_IN;
+}
+
+/* What waits for the session moves on when it is done. */
+static bool
+step_session(MsgTracePager *pager)
+{
+	switch (msgtrace_session_poll(pager->session))
+	{
+		case MSGTRACE_PENDING:
+			return false;
+		case MSGTRACE_FAILED:
+			fail(pager, pager->status->fault);
+			return true;
+		case MSGTRACE_DONE:
+			break;
+	}
+	if (pager->state == FETCHING)
+		take_reply(pager);
+	else if (check_skew(pager))
+	{
+		set_range(pager);
+		pager->state = CUTTING;
+	}
+	return true;
+}
+
+/* One step; false when there is nothing to do but wait. */
+static bool
+step(MsgTracePager *pager)
+{
+	switch (pager->state)
+	{
+		case UNSTARTED:
+			start(pager);
+			return true;
+		case CUTTING:
+			begin_slice(pager);
+			return true;
+		case DELIVERING:
+			follow_link(pager);
+			return true;
+		default:
+			return step_session(pager);
+	}
+}
+
+static MsgTracePagerResult
+advance(MsgTracePager *pager, const MsgTraceRow **row)
+{
+	for (;;)
+	{
+		if (pager->state == DELIVERING && pager->next_row < pager->page.count)
+		{
+			*row = &pager->page.rows[pager->next_row++];
+			return MSGTRACE_ROW;
+		}
+		if (pager->state == FINISHED)
+			return MSGTRACE_END;
+		if (pager->state == FAILED)
+			return MSGTRACE_ERROR;
+		if (!step(pager))
+			return MSGTRACE_WAIT;
+	}
+}
+
+MsgTracePagerResult
+msgtrace_pager_next(MsgTracePager *pager, const MsgTraceRow **row)
+{
+	MemoryContext before = MemoryContextSwitchTo(pager->context);
+	MsgTracePagerResult result = advance(pager, row);
+
+	MemoryContextSwitchTo(before);
+	return result;
+}
+
+void
+msgtrace_pager_wait(MsgTracePager *pager)
+{
+	msgtrace_session_wait(pager->session);
+}
+
+const MsgTracePagerCounts *
+msgtrace_pager_counts(const MsgTracePager *pager)
+{
+	return &pager->counts;
+}
+
+const MsgTraceSessionCounts *
+msgtrace_pager_session_counts(const MsgTracePager *pager)
+{
+	static const MsgTraceSessionCounts none = {0};
+
+	return pager->session ? msgtrace_session_counts(pager->session) : &none;
+}
+
+const char *
+msgtrace_pager_first_url(const MsgTracePager *pager)
+{
+	return pager->first_url;
+}
+
+int64
+msgtrace_pager_skew_to_warn_of(MsgTracePager *pager)
+{
+	int64		skew = pager->skew_to_warn_of;
+
+	pager->skew_to_warn_of = 0;
+	return skew;
+}

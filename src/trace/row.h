@@ -1,0 +1,56 @@
+/*-------------------------------------------------------------------------
+ *
+ * row.h
+ *		One record of a page: its members as sent, its key and time as read.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MSGTRACE_ROW_H
+#define MSGTRACE_ROW_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "trace/field.h"
+#include "utils/uuid.h"
+
+/* The longest address that goes into a key, in bytes. */
+#define MSGTRACE_MAX_KEY_BYTES 1000
+
+/*
+ * A record as it was sent: text, or NULL for null and for what was not there.
+ * The fields beyond MSGTRACE_FIELDS are properties that a column asks for by its
+ * option "field".
+ */
+typedef struct MsgTraceRecord
+{
+	char	  **values;
+	bool	   *nested;			/* an object or array stood there */
+} MsgTraceRecord;
+
+/* A row ready for delivery; everything lives in its page's context. */
+typedef struct MsgTraceRow
+{
+	TimestampTz received;
+	pg_uuid_t	id;
+	const char *recipient;		/* with id the key of the row */
+	Datum	   *values;			/* by column of the foreign table */
+	bool	   *nulls;
+} MsgTraceRow;
+
+/*
+ * Read the key and the time; false, with `bad` the field at fault, when the
+ * record has no such thing.
+ */
+extern bool msgtrace_row_read(const MsgTraceRecord *record, MsgTraceRow *row, MsgTraceField *bad);
+
+/* Bring a record into the normal form, in place. */
+extern void msgtrace_row_normalize(MsgTraceRecord *record);
+
+/* The address in what the service calls an IP (brackets, a port); in place. */
+extern char *msgtrace_row_ip_address(char *text);
+
+/* A service's timestamp, read as UTC and cut to microseconds. */
+extern bool msgtrace_row_read_time(const char *text, TimestampTz *time);
+
+#endif							/* MSGTRACE_ROW_H */
