@@ -1,0 +1,139 @@
+/*
+ * The inputs and their ledgers.
+ *
+ * As in pg_cron, everybody may write these tables, and row security lets each
+ * role see and change its own rows only: an ingest runs with the rights of its
+ * owner and nobody else's, so it has to keep its books with them too. A role
+ * needs USAGE on schema o365_msgtrace besides. Owners are kept by name, because
+ * a dump that held their oids would give the inputs to somebody else.
+ */
+
+CREATE SEQUENCE o365_msgtrace.input_number_seq AS integer;
+
+CREATE TABLE o365_msgtrace.input (
+    input_number integer PRIMARY KEY DEFAULT nextval('o365_msgtrace.input_number_seq'),
+    input_id text NOT NULL UNIQUE
+        CONSTRAINT input_id_is_sane CHECK (length(input_id) BETWEEN 1 AND 100
+            AND input_id = btrim(input_id) AND input_id !~ '[[:cntrl:]]'),
+    owner name NOT NULL DEFAULT current_user,
+    source regclass NOT NULL,
+    target text NOT NULL,
+    poll_interval integer NOT NULL DEFAULT 15
+        CONSTRAINT poll_interval_divides_60 CHECK (poll_interval BETWEEN 1 AND 60 AND 60 % poll_interval = 0),
+    date_range_start text NOT NULL DEFAULT '-1h'
+        CONSTRAINT date_range_start_is_relative CHECK (o365_msgtrace.relative_time(date_range_start, 'epoch') IS NOT NULL),
+    date_range_end text NOT NULL DEFAULT 'now'
+        CONSTRAINT date_range_end_is_relative CHECK (o365_msgtrace.relative_time(date_range_end, 'epoch') IS NOT NULL),
+    settle_after interval NOT NULL DEFAULT '24 hours'
+        CONSTRAINT settle_after_is_not_negative CHECK (settle_after >= '0'),
+    search_path text NOT NULL DEFAULT '',
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+ALTER SEQUENCE o365_msgtrace.input_number_seq OWNED BY o365_msgtrace.input.input_number;
+
+COMMENT ON TABLE o365_msgtrace.input IS
+'what is copied from where to where, and how often; one row per input, written by create_input() and drop_input(). Each role sees its own';
+COMMENT ON COLUMN o365_msgtrace.input.input_number IS 'names the input in the scheduler and in locks';
+COMMENT ON COLUMN o365_msgtrace.input.input_id IS 'the name of the input, 1 to 100 characters, unique in the database';
+COMMENT ON COLUMN o365_msgtrace.input.owner IS 'the role that made the input, the only one that may run it; a run has its rights';
+COMMENT ON COLUMN o365_msgtrace.input.source IS 'the foreign table that is read';
+COMMENT ON COLUMN o365_msgtrace.input.target IS 'the table that is written, with its schema';
+COMMENT ON COLUMN o365_msgtrace.input.poll_interval IS 'minutes between two runs, a divisor of 60; default 15';
+COMMENT ON COLUMN o365_msgtrace.input.date_range_start IS 'where the window begins that every run reads whole, see relative_time(); default -1h';
+COMMENT ON COLUMN o365_msgtrace.input.date_range_end IS 'where that window ends, see relative_time(); default now';
+COMMENT ON COLUMN o365_msgtrace.input.settle_after IS 'age at which nothing is expected to change any more, so that a last reading settles it; default 24 hours';
+COMMENT ON COLUMN o365_msgtrace.input.search_path IS 'the search_path of its owner when the input was made; triggers on the target run with it, after pg_catalog';
+COMMENT ON COLUMN o365_msgtrace.input.created_at IS 'when the input was made';
+
+/*
+ * The ledger: which parts of time are wanted, were read, and are final. It is a
+ * table of its own because it is updated with every window that is read, and
+ * the settings are not. A high-water mark could not tell a gap from mail that
+ * nobody sent.
+ */
+CREATE TABLE o365_msgtrace.ledger (
+    input_number integer PRIMARY KEY REFERENCES o365_msgtrace.input ON DELETE CASCADE,
+    wanted tstzmultirange NOT NULL DEFAULT '{}',
+    covered tstzmultirange NOT NULL DEFAULT '{}',
+    settled tstzmultirange NOT NULL DEFAULT '{}',
+    absent_once tstzmultirange NOT NULL DEFAULT '{}',
+    absent_twice tstzmultirange NOT NULL DEFAULT '{}',
+    flagged tstzmultirange NOT NULL DEFAULT '{}',
+    density double precision,
+    clock_offset interval NOT NULL DEFAULT '0'
+);
+
+COMMENT ON TABLE o365_msgtrace.ledger IS
+'what an input wants, has and holds for final; kept by its runs, in the transactions that write the rows. Shown by the view coverage';
+COMMENT ON COLUMN o365_msgtrace.ledger.input_number IS 'the input';
+COMMENT ON COLUMN o365_msgtrace.ledger.wanted IS 'from the first poll window to the end of the latest';
+COMMENT ON COLUMN o365_msgtrace.ledger.covered IS 'read completely at least once';
+COMMENT ON COLUMN o365_msgtrace.ledger.settled IS 'read completely by a scan that began at least settle_after later';
+COMMENT ON COLUMN o365_msgtrace.ledger.absent_once IS 'old enough to be settled, but rows of the target were missing in the last reading';
+COMMENT ON COLUMN o365_msgtrace.ledger.absent_twice IS 'the same, in the last two readings';
+COMMENT ON COLUMN o365_msgtrace.ledger.flagged IS 'the same, in three readings: settled, but some rows of the target are no longer with the service';
+COMMENT ON COLUMN o365_msgtrace.ledger.density IS 'rows per second of the last window, from which the next one''s length follows';
+COMMENT ON COLUMN o365_msgtrace.ledger.clock_offset IS 'how far the service''s clock was ahead of this server''s';
+
+ALTER TABLE o365_msgtrace.input ENABLE ROW LEVEL SECURITY;
+CREATE POLICY owner_only ON o365_msgtrace.input
+    USING (owner OPERATOR(pg_catalog.=) current_user);
+
+-- The policy of input decides here too.
+ALTER TABLE o365_msgtrace.ledger ENABLE ROW LEVEL SECURITY;
+CREATE POLICY owner_only ON o365_msgtrace.ledger
+    USING (EXISTS (SELECT FROM o365_msgtrace.input i
+                    WHERE i.input_number OPERATOR(pg_catalog.=) ledger.input_number
+                      AND i.owner OPERATOR(pg_catalog.=) current_user));
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON o365_msgtrace.input, o365_msgtrace.ledger TO PUBLIC;
+GRANT USAGE, SELECT ON SEQUENCE o365_msgtrace.input_number_seq TO PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('o365_msgtrace.input', '');
+SELECT pg_catalog.pg_extension_config_dump('o365_msgtrace.input_number_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('o365_msgtrace.ledger', '');
+
+/*
+ * The caller's own input. Row security hides the inputs of others, so a role
+ * learns nothing of them; a superuser sees them all, hence the second check.
+ */
+CREATE FUNCTION o365_msgtrace._own_input(wanted_id text)
+RETURNS o365_msgtrace.input
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found_input o365_msgtrace.input := o365_msgtrace._visible_input(wanted_id);
+BEGIN
+    IF found_input.owner <> current_user THEN
+        RAISE EXCEPTION 'input "%" belongs to role "%"', wanted_id, found_input.owner
+            USING ERRCODE = 'insufficient_privilege',
+                DETAIL = format('The current role is "%s"; an input runs with the rights of its owner, so nobody else may run or schedule it, superusers included.', current_user),
+                HINT = format('Connect as "%s".', found_input.owner);
+    END IF;
+    RETURN found_input;
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._own_input(text) IS
+'internal: the input of this name, an error unless it is the current role''s';
+
+CREATE FUNCTION o365_msgtrace._visible_input(wanted_id text)
+RETURNS o365_msgtrace.input
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found_input o365_msgtrace.input;
+BEGIN
+    SELECT * INTO found_input FROM o365_msgtrace.input i WHERE i.input_id = wanted_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'input "%" does not exist', wanted_id
+            USING ERRCODE = 'undefined_object',
+                DETAIL = format('Role "%s" has no input of this name.', current_user),
+                HINT = 'SELECT input_id FROM o365_msgtrace.input shows the inputs that there are; create_input() makes one.';
+    END IF;
+    RETURN found_input;
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._visible_input(text) IS
+'internal: the input of this name, an error if the current role has none';

@@ -1,0 +1,252 @@
+/*
+ * The target of an ingest: how it is named, made, checked, and written.
+ *
+ * The key begins with the tenant and holds `received`, so that a plain table, a
+ * partitioned one, a hypertable and a distributed table can all enforce it and
+ * several tenants can share one.
+ */
+
+-- Columns that an ingest adds to what the service sends.
+CREATE FUNCTION o365_msgtrace._own_columns()
+RETURNS TABLE (place integer, name name, type text, meaning text)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    VALUES (0, 'tenant'::name, 'text', 'the tenant: option tenant_label of the server, else the server''s name'),
+           (101, 'input_id', 'text', 'the input that first wrote the row'),
+           (102, 'run_id', 'bigint', 'the run that last wrote the row, see o365_msgtrace.run_log'),
+           (103, 'source', 'text', 'the foreign table that it was read from'),
+           (104, 'ingested_at', 'timestamptz', 'when the row was first written'),
+           (105, 'updated_at', 'timestamptz', 'when the row was last written: ingested_at, or a change seen later')
+$$;
+COMMENT ON FUNCTION o365_msgtrace._own_columns() IS
+'internal: columns of a target that do not come from the service';
+
+/*
+ * "schema.table" of a target as the caller wrote it. A name without a schema is
+ * an existing table on the caller's search_path, else it goes to the first
+ * schema there.
+ */
+CREATE FUNCTION o365_msgtrace._target_name(target text, path name[])
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    parts text[];
+    home name;
+BEGIN
+    BEGIN
+        parts := parse_ident(target);
+    EXCEPTION WHEN invalid_parameter_value THEN
+        parts := NULL;
+    END;
+    IF parts IS NULL OR cardinality(parts) > 2 THEN
+        RAISE EXCEPTION 'invalid name of a target table: "%"', target
+            USING ERRCODE = 'invalid_name',
+                DETAIL = 'A target is a table of this database, with or without its schema.',
+                HINT = 'Examples: archive.message_trace, "Mail"."Message Trace".';
+    END IF;
+
+    IF cardinality(parts) = 2 THEN
+        home := parts[1];
+    ELSE
+        SELECT n.nspname INTO home
+          FROM unnest(path) WITH ORDINALITY AS p (nspname, nth)
+          JOIN pg_namespace n USING (nspname)
+          JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = parts[1]
+         ORDER BY p.nth LIMIT 1;
+        home := coalesce(home, path[1]);
+    END IF;
+
+    IF home IS NULL OR NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = home) THEN
+        RAISE EXCEPTION 'schema "%" of target "%" does not exist', home, target
+            USING ERRCODE = 'invalid_schema_name',
+                DETAIL = 'The table is created when it does not exist, its schema is not.',
+                HINT = CASE WHEN home IS NULL THEN 'Name the target with its schema.'
+                       ELSE format('CREATE SCHEMA %I;', home) END;
+    END IF;
+    RETURN format('%I.%I', home, parts[cardinality(parts)]);
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._target_name(text, name[]) IS
+'internal: the full name of a target';
+
+CREATE FUNCTION o365_msgtrace._create_target(target text, source regclass)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    definition text;
+    part record;
+BEGIN
+    SELECT string_agg(format('%I %s%s', c.name, c.type,
+                CASE WHEN c.name IN ('tenant', 'message_trace_id', 'received', 'recipient_address',
+                                     'input_id', 'run_id', 'source', 'ingested_at', 'updated_at')
+                     THEN ' NOT NULL' ELSE '' END), ', ' ORDER BY c.place)
+      INTO definition
+      FROM (SELECT place, name, type FROM o365_msgtrace._own_columns()
+            UNION ALL
+            SELECT place, name, type FROM o365_msgtrace._source_columns(source)) c;
+    EXECUTE format('CREATE TABLE %s (%s, PRIMARY KEY (tenant, received, message_trace_id, recipient_address))',
+                   target, definition);
+
+    EXECUTE format('COMMENT ON TABLE %s IS %L', target,
+                   format('message traces, copied from %s by o365_msgtrace', o365_msgtrace._full_name(source)));
+    FOR part IN
+        SELECT c.name, c.meaning FROM o365_msgtrace._own_columns() c
+        UNION ALL
+        SELECT c.name, c.meaning FROM o365_msgtrace._source_columns(source) c
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', target, part.name, part.meaning);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._create_target(text, regclass) IS
+'internal: make the table that an ingest writes; it belongs to the caller';
+
+-- Has the table a unique index that ON CONFLICT can use for our key?
+CREATE FUNCTION o365_msgtrace._has_key(target regclass)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pg_index x
+         WHERE x.indrelid = target AND x.indisunique AND x.indimmediate AND x.indisvalid
+           AND x.indpred IS NULL AND x.indexprs IS NULL
+           AND (SELECT array_agg(a.attname ORDER BY a.attname)
+                  FROM unnest(x.indkey::int2[]) WITH ORDINALITY AS k (attnum, nth)
+                  JOIN pg_attribute a ON a.attrelid = target AND a.attnum = k.attnum
+                 WHERE k.nth <= x.indnkeyatts)
+               = ARRAY['message_trace_id', 'received', 'recipient_address', 'tenant']::name[])
+$$;
+COMMENT ON FUNCTION o365_msgtrace._has_key(regclass) IS
+'internal: whether a table is unique by tenant, received, message_trace_id, recipient_address';
+
+/*
+ * Can this table be written by an ingest, now? Asked when the input is made and
+ * at the beginning of every run, before the first request.
+ */
+CREATE FUNCTION o365_msgtrace._check_target(target text, source regclass)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    relation regclass := to_regclass(target);
+    missing text;
+BEGIN
+    IF relation IS NULL THEN
+        RAISE EXCEPTION 'target table "%" does not exist', target
+            USING ERRCODE = 'undefined_table',
+                DETAIL = 'It was dropped or renamed after its input was made.',
+                HINT = 'Restore it, or drop the input and make it anew: create_input() creates the table.';
+    END IF;
+    IF (SELECT relkind NOT IN ('r', 'p') OR relpersistence = 't' FROM pg_class WHERE oid = relation) THEN
+        RAISE EXCEPTION 'target "%" is not a permanent table', target
+            USING ERRCODE = 'wrong_object_type',
+                DETAIL = 'An ingest updates rows by their key, from several sessions.',
+                HINT = 'Name a plain or partitioned table, or one that does not exist yet.';
+    END IF;
+
+    SELECT string_agg(format('"%s"', c.name), ', ' ORDER BY c.place) INTO missing
+      FROM (SELECT place, name FROM o365_msgtrace._own_columns()
+            UNION ALL
+            SELECT place, name FROM o365_msgtrace._source_columns(source)) c
+     WHERE NOT EXISTS (SELECT FROM pg_attribute a
+                        WHERE a.attrelid = relation AND a.attname = c.name AND a.attnum > 0 AND NOT a.attisdropped);
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION 'target "%" lacks columns: %', target, missing
+            USING ERRCODE = 'undefined_column',
+                DETAIL = format('It needs those of "%s" that hold message traces, and %s.', o365_msgtrace._full_name(source),
+                                (SELECT string_agg(name, ', ' ORDER BY place) FROM o365_msgtrace._own_columns())),
+                HINT = 'Add them by ALTER TABLE ... ADD COLUMN, or name a table that does not exist yet.';
+    END IF;
+    IF NOT o365_msgtrace._has_key(relation) THEN
+        RAISE EXCEPTION 'target "%" has no unique index on the key of a row', target
+            USING ERRCODE = 'invalid_table_definition',
+                DETAIL = 'The key is tenant, received, message_trace_id, recipient_address, in any order, without a condition and not deferrable.',
+                HINT = format('ALTER TABLE %s ADD PRIMARY KEY (tenant, received, message_trace_id, recipient_address);', target);
+    END IF;
+
+    SELECT string_agg(p.name, ', ') INTO missing
+      FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) p (name)
+     WHERE NOT has_table_privilege(relation, p.name);
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION 'permission denied for target table %', target
+            USING ERRCODE = 'insufficient_privilege',
+                DETAIL = format('Role "%s" has not the privilege %s.', current_user, missing),
+                HINT = format('GRANT %s ON %s TO %I;', missing, target, current_user);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._check_target(text, regclass) IS
+'internal: an error unless an ingest can write this table';
+
+/*
+ * The statement that copies a window: $1 tenant, $2 input_id, $3 run_id,
+ * $4 source, $5 time of writing, $6 and $7 the window, its end excluded.
+ *
+ * A row that is there already is written only if something that the service
+ * sent is different now; else a run with nothing new would rewrite, log and
+ * replicate every row of its window. The values of the update come through
+ * EXCLUDED, because distributed tables refuse now() there. It returns, for each
+ * row written, whether it is new.
+ *
+ * One INSERT may not meet the same key twice. The scan delivers each key once,
+ * but with its option "normalize" off two spellings of one address are two
+ * keys to it and one delivery to us: the key is then put in lower case (ASCII),
+ * and with `guarded` one row of each key is taken.
+ */
+CREATE FUNCTION o365_msgtrace._upsert_statement(target text, source regclass, guarded boolean)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH columns AS (
+        SELECT c.place, quote_ident(c.name) AS name,
+               c.name IN ('received', 'message_trace_id', 'recipient_address') AS is_key,
+               CASE WHEN guarded AND c.name = 'recipient_address'
+                    THEN format('lower(s.%I COLLATE "C")', c.attname)
+                    ELSE format('s.%I', c.attname) END AS value
+          FROM o365_msgtrace._source_columns(source) c
+    ), lists AS (
+        SELECT string_agg(name, ', ' ORDER BY place) AS names,
+               string_agg(value, ', ' ORDER BY place) AS values,
+               string_agg(value, ', ' ORDER BY place) FILTER (WHERE is_key) AS keys,
+               max(value) FILTER (WHERE name = 'received') AS received,
+               coalesce(string_agg(format('%1$s = EXCLUDED.%1$s, ', name), '' ORDER BY place)
+                   FILTER (WHERE NOT is_key), '') AS changes,
+               coalesce(string_agg('t.' || name, ', ' ORDER BY place) FILTER (WHERE NOT is_key), '') AS old,
+               coalesce(string_agg('EXCLUDED.' || name, ', ' ORDER BY place) FILTER (WHERE NOT is_key), '') AS new
+          FROM columns
+    )
+    SELECT format(
+        'INSERT INTO %1$s AS t (tenant, %2$s, input_id, run_id, source, ingested_at, updated_at) '
+        'SELECT %3$s $1, %4$s, $2, $3, $4, $5, $5 FROM %5$s AS s '
+        'WHERE %6$s OPERATOR(pg_catalog.>=) $6 AND %6$s OPERATOR(pg_catalog.<) $7 '
+        'ON CONFLICT (tenant, received, message_trace_id, recipient_address) DO UPDATE '
+        'SET %7$srun_id = EXCLUDED.run_id, source = EXCLUDED.source, updated_at = EXCLUDED.updated_at '
+        'WHERE %8$s '
+        'RETURNING t.ingested_at IS NOT DISTINCT FROM t.updated_at',
+        target, names, CASE WHEN guarded THEN format('DISTINCT ON (%s)', keys) ELSE '' END,
+        values, o365_msgtrace._full_name(source), received, changes,
+        CASE WHEN old = '' THEN 'false' ELSE format('ROW(%s) IS DISTINCT FROM ROW(%s)', old, new) END)
+      FROM lists
+$$;
+COMMENT ON FUNCTION o365_msgtrace._upsert_statement(text, regclass, boolean) IS
+'internal: the INSERT of an ingest';
+
+-- How many rows of a window the target holds that this input wrote first ($1 to $4: tenant, input_id, window).
+CREATE FUNCTION o365_msgtrace._count_statement(target text)
+RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('SELECT count(*) FROM %s AS t WHERE t.tenant OPERATOR(pg_catalog.=) $1 AND t.input_id OPERATOR(pg_catalog.=) $2 '
+                  'AND t.received OPERATOR(pg_catalog.>=) $3 AND t.received OPERATOR(pg_catalog.<) $4', target)
+$$;
+COMMENT ON FUNCTION o365_msgtrace._count_statement(text) IS
+'internal: the query that tells whether rows of the target are absent from a reading';

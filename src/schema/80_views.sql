@@ -1,0 +1,79 @@
+/*
+ * What a DBA looks at: what each input has, and how its job does.
+ */
+
+CREATE VIEW o365_msgtrace.coverage WITH (security_invoker = true) AS
+SELECT i.input_id, l.wanted, l.covered, l.settled,
+       (l.wanted - l.covered) * tstzmultirange(h.held) AS missing,
+       CASE WHEN NOT isempty((l.wanted - l.covered) * tstzmultirange(h.held)) THEN
+           -- What was received on a day can be had until the beginning of the day after so many days.
+           o365_msgtrace._earlier(date_trunc('day', lower((l.wanted - l.covered) * tstzmultirange(h.held)) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
+                                  make_interval(days => - 1 - o365_msgtrace._days_held(h.api)))
+           - h.service_time END AS missing_expires_in,
+       (l.wanted - l.covered) * tstzmultirange(tstzrange(NULL, lower(h.held))) AS expired,
+       l.flagged
+  FROM o365_msgtrace.input i
+  JOIN o365_msgtrace.ledger l USING (input_number),
+       LATERAL (SELECT o365_msgtrace._source_option(i.source, 'api', 'graph') AS api,
+                       clock_timestamp() + l.clock_offset AS service_time) s,
+       LATERAL (SELECT s.api, s.service_time, o365_msgtrace._held(s.api, s.service_time) AS held) h;
+
+COMMENT ON VIEW o365_msgtrace.coverage IS
+'which parts of time an input wants, has and lacks, by received; a gap and a time without mail are never mixed up';
+COMMENT ON COLUMN o365_msgtrace.coverage.input_id IS 'the input';
+COMMENT ON COLUMN o365_msgtrace.coverage.wanted IS 'from its first poll window to the end of its latest';
+COMMENT ON COLUMN o365_msgtrace.coverage.covered IS 'read completely at least once';
+COMMENT ON COLUMN o365_msgtrace.coverage.settled IS 'read completely once more, settle_after later: final';
+COMMENT ON COLUMN o365_msgtrace.coverage.missing IS 'wanted, not covered, and still held by the service: the next runs read it';
+COMMENT ON COLUMN o365_msgtrace.coverage.missing_expires_in IS 'how long the oldest of it can still be had; NULL when nothing is missing';
+COMMENT ON COLUMN o365_msgtrace.coverage.expired IS 'wanted and never covered, but no longer held by the service: lost';
+COMMENT ON COLUMN o365_msgtrace.coverage.flagged IS 'settled, though three readings in a row lacked rows that the target has';
+GRANT SELECT ON o365_msgtrace.coverage TO PUBLIC;
+
+-- The jobs of pg_cron that are ours and visible to the current role; none where it has no pg_cron.
+CREATE FUNCTION o365_msgtrace._cron_jobs()
+RETURNS TABLE (jobid bigint, jobname text, username text, schedule text, active boolean)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF o365_msgtrace._scheduler() = 'here' AND has_schema_privilege('cron', 'USAGE') THEN
+        RETURN QUERY EXECUTE 'SELECT j.jobid, j.jobname::text, j.username::text, j.schedule::text, j.active '
+                             'FROM cron.job j WHERE j.jobname LIKE ''o365:%''';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._cron_jobs() IS 'internal: jobs of inputs, if pg_cron is here';
+
+CREATE VIEW o365_msgtrace.job WITH (security_invoker = true) AS
+SELECT i.input_id, i.owner, c.schedule, c.active,
+       r.run_id AS last_run, r.started_at AS last_started_at, r.state AS last_result, r.message AS last_message,
+       CASE WHEN r.state = 'running' THEN r.started_at END AS running_since,
+       (SELECT count(*) FROM o365_msgtrace.run_log f
+         WHERE f.input_id = i.input_id AND f.state IN ('failed', 'lost')
+           AND f.run_id > coalesce((SELECT max(g.run_id) FROM o365_msgtrace.run_record g
+                                     WHERE g.input_number = i.input_number AND g.state = 'succeeded'), 0)
+       ) AS consecutive_failures,
+       c.jobid, o365_msgtrace._job_name(i.input_number) AS jobname
+  FROM o365_msgtrace.input i
+  LEFT JOIN o365_msgtrace._cron_jobs() c
+    ON c.jobname = o365_msgtrace._job_name(i.input_number) AND c.username = i.owner
+  LEFT JOIN LATERAL (SELECT * FROM o365_msgtrace.run_log l
+                      WHERE l.input_id = i.input_id AND l.state <> 'skipped'
+                      ORDER BY l.run_id DESC LIMIT 1) r ON true;
+
+COMMENT ON VIEW o365_msgtrace.job IS
+'every input with its schedule and how its last run ended';
+COMMENT ON COLUMN o365_msgtrace.job.input_id IS 'the input';
+COMMENT ON COLUMN o365_msgtrace.job.owner IS 'the role that it runs as';
+COMMENT ON COLUMN o365_msgtrace.job.schedule IS 'its schedule in pg_cron; NULL if pg_cron of this database has none';
+COMMENT ON COLUMN o365_msgtrace.job.active IS 'whether pg_cron runs it';
+COMMENT ON COLUMN o365_msgtrace.job.last_run IS 'its last run that was not skipped, see run_log';
+COMMENT ON COLUMN o365_msgtrace.job.last_started_at IS 'when that began';
+COMMENT ON COLUMN o365_msgtrace.job.last_result IS 'its state: running, succeeded, failed or lost';
+COMMENT ON COLUMN o365_msgtrace.job.last_message IS 'the message of its error';
+COMMENT ON COLUMN o365_msgtrace.job.running_since IS 'since when it has been running; NULL if it is not';
+COMMENT ON COLUMN o365_msgtrace.job.consecutive_failures IS 'runs that failed or were lost since the last that succeeded';
+COMMENT ON COLUMN o365_msgtrace.job.jobid IS 'its id in cron.job';
+COMMENT ON COLUMN o365_msgtrace.job.jobname IS 'its name in cron.job';
+GRANT SELECT ON o365_msgtrace.job TO PUBLIC;
