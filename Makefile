@@ -71,6 +71,7 @@ OBJS = \
 	src/fdw/import.o \
 	src/fdw/error.o \
 	src/fdw/stats.o \
+	src/fdw/transaction.o \
 	src/fdw/relation.o \
 	src/trace/field.o \
 	src/trace/query.o \

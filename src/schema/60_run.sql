@@ -411,14 +411,24 @@ END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._end_run(o365_msgtrace.input, o365_msgtrace._progress) IS 'internal: the last transaction of a run';
 
--- Settings of a transaction of a run. The ingest is bounded by windows, not by max_requests_per_query.
+CREATE FUNCTION o365_msgtrace._in_transaction_block()
+RETURNS boolean
+LANGUAGE C STRICT VOLATILE
+AS 'MODULE_PATHNAME', 'o365_msgtrace_in_transaction_block';
+COMMENT ON FUNCTION o365_msgtrace._in_transaction_block() IS 'internal: whether COMMIT would be refused';
+
+/*
+ * Settings of a transaction of a run. The ingest is bounded by its windows, not
+ * by max_requests_per_query, and leaves the right of way to queries.
+ */
 CREATE FUNCTION o365_msgtrace._set_transaction()
 RETURNS void
 LANGUAGE sql VOLATILE
 AS $$
     SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
-           pg_catalog.set_config('o365_msgtrace.max_requests_per_query', '0', true),
-           pg_catalog.set_config('o365_msgtrace.request_class', 'batch', true);
+           pg_catalog.set_config('o365_msgtrace.max_requests_per_query', '0', true);
+    SELECT pg_catalog.set_config('o365_msgtrace.request_class', 'batch', true)
+     WHERE pg_catalog.current_setting('o365_msgtrace.request_class', true) IS NOT NULL;
 $$;
 COMMENT ON FUNCTION o365_msgtrace._set_transaction() IS 'internal: settings of each transaction of a run';
 
