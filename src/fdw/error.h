@@ -10,12 +10,13 @@
 
 #include "postgres.h"
 
+#include "net/compat.h"
 #include "net/status.h"
 #include "trace/pager.h"
 
 /* Raise it; `counts` tells how far the scan had come. */
-extern void msgtrace_error_raise(const MsgTraceStatus *status, const MsgTracePagerCounts *counts)
-			pg_attribute_noreturn();
+MSGTRACE_NORETURN extern void msgtrace_error_raise(const MsgTraceStatus *status,
+												   const MsgTracePagerCounts *counts);
 
 /* Warn of clocks that differ. */
 extern void msgtrace_error_warn_of_skew(int64 seconds);

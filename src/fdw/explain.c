@@ -11,15 +11,19 @@
 #include "fdw/explain.h"
 
 #include "fdw/plan.h"
+#include "fdw/quals.h"
 #include "fdw/scan.h"
 #include "net/compat.h"
+#include "utils/ruleutils.h"
 
 #include MSGTRACE_EXPLAIN_HEADER
 
 static void
 explain_filter(ForeignScan *plan, ExplainState *es)
 {
-	const char *filter = strVal(list_nth(plan->fdw_private, MSGTRACE_PLAN_DESCRIPTION));
+	List	   *context = set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL);
+	const char *filter = msgtrace_quals_describe(list_nth(plan->fdw_private, MSGTRACE_PLAN_KINDS),
+												 plan->fdw_exprs, context);
 
 	ExplainPropertyText("Remote Filter", *filter ? filter : "none: all that the service holds", es);
 }

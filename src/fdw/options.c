@@ -56,13 +56,13 @@ typedef struct Option
 	int			maximum;
 	const char *choices[3];
 	bool		required;		/* of the places where it may stand */
-	void		(*check) (const char *value);
+	void		(*check) (const char *name, const char *value);
 	const char *description;
 } Option;
 
-static void check_tenant_id(const char *value);
-static void check_client_secret(const char *value);
-static void check_not_empty(const char *value);
+static void check_tenant_id(const char *name, const char *value);
+static void check_client_secret(const char *name, const char *value);
+static void check_not_empty(const char *name, const char *value);
 
 #define ONE_HOUR_MS (60 * 60 * 1000)
 
@@ -291,28 +291,27 @@ refuse_value(const char *name, const char *value, const char *hint)
 }
 
 static void
-check_not_empty(const char *value)
+check_not_empty(const char *name, const char *value)
 {
 	if (*value == '\0')
 		ereport(ERROR,
 				errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-				errmsg("an option that names something cannot be empty"),
-				errhint("Leave the option out where it is not needed."));
+				errmsg("option \"%s\" cannot be empty", name));
 }
 
 static void
-check_tenant_id(const char *value)
+check_tenant_id(const char *name, const char *value)
 {
 	static const char *const shared[] = {"common", "organizations", "consumers"};
 
 	for (size_t i = 0; i < lengthof(shared); i++)
 	{
 		if (pg_strcasecmp(value, shared[i]) == 0)
-			refuse_value("tenant_id", value,
+			refuse_value(name, value,
 						 "An application signs in to one tenant: give its directory id or a domain of it.");
 	}
 	if (*value == '\0' || value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")])
-		refuse_value("tenant_id", value, "Give the directory id (a GUID) or a domain such as contoso.onmicrosoft.com.");
+		refuse_value(name, value, "Give the directory id (a GUID) or a domain such as contoso.onmicrosoft.com.");
 }
 
 static bool
@@ -331,13 +330,13 @@ looks_like_guid(const char *value)
 }
 
 static void
-check_client_secret(const char *value)
+check_client_secret(const char *name, const char *value)
 {
-	check_not_empty(value);
+	check_not_empty(name, value);
 	if (looks_like_guid(value))
 		ereport(WARNING,
 				errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-				errmsg("client_secret looks like the id of a secret, not like its value"),
+				errmsg("%s looks like the id of a secret, not like its value", name),
 				errhint("The portal shows a secret's value once, in the column \"Value\"; the \"Secret ID\" beside it does not sign in."));
 }
 
@@ -393,7 +392,10 @@ check_url(const Option *option, const char *value)
 	if (pg_strncasecmp(value, "https://", 8) != 0 && !is_loopback(value))
 		refuse_value(option->name, value, "Give a URL that begins with https://; http:// is for localhost only.");
 	if (!msgtrace_http_is_plain_url(value))
-		refuse_value(option->name, value, "Give a URL of scheme, host, port and path, with nothing before @ and nothing after ? or #.");
+		ereport(ERROR,				/* the value may hold a password */
+				errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				errmsg("invalid URL for option \"%s\"", option->name),
+				errhint("Give scheme, host, port and path, with nothing before @ and nothing after ? or #."));
 	if (!is_microsofts(value) && !superuser())
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -440,6 +442,8 @@ read_number(const Option *option, const char *value, int *number)
 static const char *
 show_number(const Option *option, int number)
 {
+	if (option->type == IS_DURATION && number > 0 && number % ONE_HOUR_MS == 0)
+		return psprintf("%dh", number / ONE_HOUR_MS);
 	if (option->type == IS_DURATION && number % 1000 == 0)
 		return psprintf("%ds", number / 1000);
 	if (option->type == IS_DURATION)
@@ -498,7 +502,7 @@ check_value(const Option *option, const char *value)
 			break;
 	}
 	if (option->check)
-		option->check(value);
+		option->check(option->name, value);
 }
 
 static void

@@ -18,7 +18,6 @@
 #include "fdw/quals.h"
 #include "fdw/relation.h"
 #include "net/compat.h"
-#include "nodes/makefuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
@@ -178,8 +177,7 @@ msgtrace_get_plan(PlannerInfo *root pg_attribute_unused(), RelOptInfo *rel, Oid 
 				  ForeignPath *path pg_attribute_unused(), List *tlist, List *clauses, Plan *outer_plan)
 {
 	RelationPlan *plan = rel->fdw_private;
-	List	   *carried = list_make3(plan->kinds, needed_columns(rel, table_id),
-									 makeString(msgtrace_quals_describe(plan->kinds, plan->values)));
+	List	   *carried = list_make2(plan->kinds, needed_columns(rel, table_id));
 
 	/* every condition is checked again by the executor */
 	return make_foreignscan(tlist, extract_actual_clauses(clauses, false), rel->relid,

@@ -17,8 +17,7 @@
 enum
 {
 	MSGTRACE_PLAN_KINDS,		/* integer list of MsgTraceQualKind, beside fdw_exprs */
-	MSGTRACE_PLAN_COLUMNS,		/* integer list of the columns needed */
-	MSGTRACE_PLAN_DESCRIPTION	/* String: the remote filter in words */
+	MSGTRACE_PLAN_COLUMNS		/* integer list of the columns needed */
 };
 
 extern void msgtrace_get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid table_id);

@@ -26,7 +26,6 @@
 #include "utils/formatting.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/pg_locale.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 #include "utils/timestamp.h"
@@ -334,7 +333,7 @@ field_of(MsgTraceQualKind kind)
 }
 
 char *
-msgtrace_quals_describe(List *kinds, List *values)
+msgtrace_quals_describe(List *kinds, List *values, List *context)
 {
 	StringInfoData text;
 	ListCell   *kind_cell;
@@ -347,7 +346,7 @@ msgtrace_quals_describe(List *kinds, List *values)
 
 		appendStringInfo(&text, "%s%s %s %s", text.len > 0 ? " AND " : "",
 						 msgtrace_field_info[field_of(kind)].graph, symbol_of(kind),
-						 deparse_expression(lfirst(value_cell), NIL, false, false));
+						 deparse_expression(lfirst(value_cell), context, false, false));
 	}
 	return text.data;
 }

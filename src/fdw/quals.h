@@ -44,7 +44,10 @@ extern void msgtrace_quals_classify(RelOptInfo *rel, Relation relation,
 extern void msgtrace_quals_evaluate(List *kinds, List *value_states, ExprContext *econtext,
 									bool normalize, bool *warned, MsgTraceQuery *query);
 
-/* The remote filter in words: expressions whose value is not fixed as SQL. */
-extern char *msgtrace_quals_describe(List *kinds, List *values);
+/*
+ * The remote filter in words, for EXPLAIN: the service's properties, and the
+ * values as SQL.  `context` is for deparsing.
+ */
+extern char *msgtrace_quals_describe(List *kinds, List *values, List *context);
 
 #endif							/* MSGTRACE_QUALS_H */
