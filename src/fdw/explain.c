@@ -13,10 +13,9 @@
 #include "fdw/plan.h"
 #include "fdw/quals.h"
 #include "fdw/scan.h"
-#include "net/compat.h"
 #include "utils/ruleutils.h"
 
-#include MSGTRACE_EXPLAIN_HEADER
+#include MSGTRACE_EXPLAIN_FORMAT_HEADER
 
 static void
 explain_filter(ForeignScan *plan, ExplainState *es)

@@ -10,8 +10,10 @@
 
 #include "postgres.h"
 
-#include "commands/explain.h"
+#include "net/compat.h"
 #include "nodes/execnodes.h"
+
+#include MSGTRACE_EXPLAIN_STATE_HEADER
 
 extern void msgtrace_explain_scan(ForeignScanState *node, ExplainState *es);
 

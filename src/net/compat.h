@@ -50,11 +50,20 @@
 	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, NIL)
 #endif
 
-/* 18: EXPLAIN's formatting has a header of its own */
+/* 18: stands before the function it is of, and has another name */
 #if PG_VERSION_NUM >= 180000
-#define MSGTRACE_EXPLAIN_HEADER "commands/explain_format.h"
+#define MSGTRACE_NORETURN pg_noreturn
 #else
-#define MSGTRACE_EXPLAIN_HEADER "commands/explain.h"
+#define MSGTRACE_NORETURN __attribute__((noreturn))
+#endif
+
+/* 18: EXPLAIN's state and its formatting have headers of their own */
+#if PG_VERSION_NUM >= 180000
+#define MSGTRACE_EXPLAIN_STATE_HEADER "commands/explain_state.h"
+#define MSGTRACE_EXPLAIN_FORMAT_HEADER "commands/explain_format.h"
+#else
+#define MSGTRACE_EXPLAIN_STATE_HEADER "commands/explain.h"
+#define MSGTRACE_EXPLAIN_FORMAT_HEADER "commands/explain.h"
 #endif
 
 #endif							/* MSGTRACE_COMPAT_H */
