@@ -157,10 +157,11 @@ BEGIN
     END IF;
 
     progress.density := o365_msgtrace._expected_density(ledger.density, this.source);
+    -- Two seconds less are due than are old enough: what the clocks differ by shall leave no splinter.
     SELECT w.kind, w.span INTO progress.kind, progress.span
       FROM o365_msgtrace._next_window(ledger, poll,
                o365_msgtrace._held(o365_msgtrace._source_option(this.source, 'api', 'graph'), service_time),
-               o365_msgtrace._whole_second(o365_msgtrace._earlier(service_time, this.settle_after)), progress.done,
+               o365_msgtrace._whole_second(o365_msgtrace._earlier(service_time - interval '2 seconds', this.settle_after)), progress.done,
                o365_msgtrace._window_length(progress.density, o365_msgtrace._page_size(this.source))) w;
 
     -- When the next run is due, leave the rest to it: it polls first.
@@ -236,20 +237,20 @@ COMMENT ON FUNCTION o365_msgtrace._asked(o365_msgtrace._scan_report, o365_msgtra
 
 /*
  * The service's clock was read at some moment between the beginning and the end
- * of the reading, which bounds its offset. What is known already is kept as far
- * as it fits, to a second: the service tells its time no finer.
+ * of the reading, which bounds its offset. What is known already is kept as long
+ * as it fits to a second: the service tells its time no finer. Else rather too
+ * much than too little, since the scan takes away what is in the future.
  */
 CREATE FUNCTION o365_msgtrace._learn_clock(progress o365_msgtrace._progress, service_time timestamptz)
 RETURNS interval
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(greatest(service_time - clock_timestamp() - interval '1 second',
-                             least((progress).clock_offset, service_time - (progress).reading_since + interval '1 second')),
-                    (progress).clock_offset)
-     WHERE service_time IS NOT NULL
-    UNION ALL
-    SELECT (progress).clock_offset WHERE service_time IS NULL
+    SELECT CASE WHEN service_time IS NULL
+                  OR (progress).clock_offset BETWEEN service_time - clock_timestamp() - interval '1 second'
+                                                 AND service_time - (progress).reading_since + interval '1 second'
+           THEN (progress).clock_offset
+           ELSE service_time - (progress).reading_since + interval '1 second' END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._learn_clock(o365_msgtrace._progress, timestamptz) IS 'internal: how far the service''s clock is ahead of ours';
 
@@ -352,9 +353,10 @@ COMMENT ON FUNCTION o365_msgtrace._book_window(o365_msgtrace.input, o365_msgtrac
 
 /*
  * A failed window is left out for the rest of the run, so that one page that
- * cannot be read does not keep the run from everything else. But where the next
- * window would fail for the same reason (no connection, no privilege, a wrong
- * target, no space, a cancel), and after three in a row, it is no use to go on.
+ * cannot be read does not keep the run from everything else. But it is no use to
+ * go on where the next window must fail for the same reason (no privilege, a
+ * wrong target, no space, a cancel), after three failures in a row, or after two
+ * of the connection.
  */
 CREATE FUNCTION o365_msgtrace._note_failure(this o365_msgtrace.input, progress o365_msgtrace._progress,
     state text, message text, detail text, hint text)
@@ -381,9 +383,8 @@ BEGIN
     END IF;
     progress.done := progress.done + tstzmultirange(progress.span);
     progress.failures_in_a_row := progress.failures_in_a_row + 1;
-    progress.stopped := progress.failures_in_a_row >= 3
-        OR left(state, 2) NOT IN ('21', '22', '23', 'HV', 'P0')
-        OR state IN ('HV00N', 'HV00L');  -- no connection, no reply: the service is away
+    progress.stopped := progress.failures_in_a_row >= CASE left(state, 2) WHEN '08' THEN 2 ELSE 3 END
+        OR left(state, 2) NOT IN ('08', '21', '22', '23', 'HV', 'P0');
     RETURN progress;
 END
 $$;
