@@ -10,7 +10,9 @@
 #include "answer.h"
 #include "clock.h"
 #include "control.h"
+#include "detail.h"
 #include "graph.h"
+#include "reporting.h"
 #include "requestlog.h"
 #include "token.h"
 
@@ -70,6 +72,26 @@ answer_wrong_method(Request *request)
 							  "The HTTP method is not allowed here.", NO_HEADER);
 }
 
+static Handler
+find_report(const Request *request, int *request_class)
+{
+	Handler		handler;
+
+	*request_class = CLASS_LIST;
+	if (strcmp(request->path, GRAPH_LIST_PATH) == 0)
+		handler = graph_list;
+	else if (strcmp(request->path, REPORTING_LIST_PATH) == 0)
+		handler = reporting_list;
+	else if (detail_is_path(request->path) || strcmp(request->path, REPORTING_DETAIL_PATH) == 0)
+	{
+		*request_class = CLASS_DETAIL;
+		handler = detail_is_path(request->path) ? detail_answer : reporting_detail;
+	}
+	else
+		return answer_unknown;
+	return strcmp(request->method, "GET") == 0 ? handler : answer_wrong_method;
+}
+
 /* Who answers, and of what class the request is (0: no faults, no log). */
 static Handler
 find_handler(const Request *request, int *request_class)
@@ -85,10 +107,7 @@ find_handler(const Request *request, int *request_class)
 		*request_class = CLASS_TOKEN;
 		return strcmp(request->method, "POST") == 0 ? answer_token : answer_wrong_method;
 	}
-	*request_class = CLASS_LIST;
-	if (strcmp(request->path, GRAPH_LIST_PATH) == 0)
-		return strcmp(request->method, "GET") == 0 ? graph_list : answer_wrong_method;
-	return answer_unknown;
+	return find_report(request, request_class);
 }
 
 /* ---- faults that come before any answer ---- */
