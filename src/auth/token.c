@@ -51,6 +51,7 @@ drop_value(CachedToken *token)
 	wipe(value);
 }
 
+/* NULL when OpenSSL refuses to digest: then nothing is cached. */
 static CachedToken *
 entry_of(const MsgTraceCredential *credential)
 {
@@ -69,9 +70,7 @@ entry_of(const MsgTraceCredential *credential)
 		tokens = hash_create("o365_msgtrace tokens", 8, &ctl, HASH_ELEM | HASH_BLOBS);
 	}
 	if (!msgtrace_digest(&key, parts, lengthof(parts)))
-		ereport(ERROR,
-				errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-				errmsg("could not compute a SHA-256 digest"));
+		return NULL;
 	token = hash_search(tokens, &key, HASH_ENTER, &found);
 	if (!found)
 		token->value = NULL;
@@ -83,15 +82,18 @@ msgtrace_token_cached(const MsgTraceCredential *credential)
 {
 	CachedToken *token = entry_of(credential);
 
-	if (token->value && token->renew_at <= GetCurrentTimestamp())
+	if (token && token->value && token->renew_at <= GetCurrentTimestamp())
 		drop_value(token);
-	return token->value;
+	return token ? token->value : NULL;
 }
 
 void
 msgtrace_token_forget(const MsgTraceCredential *credential)
 {
-	drop_value(entry_of(credential));
+	CachedToken *token = entry_of(credential);
+
+	if (token)
+		drop_value(token);
 }
 
 char *
@@ -161,17 +163,21 @@ note_refusal(const MsgTraceCredential *credential, const MsgTraceHttpReply *repl
 	msgtrace_document_free(document);
 }
 
-static void
+static bool
 store(const MsgTraceCredential *credential, const char *value, int64 lifetime)
 {
 	CachedToken *token = entry_of(credential);
-	char	   *copy = MemoryContextStrdup(TopMemoryContext, value);
+	char	   *copy;
 
+	if (token == NULL)
+		return false;
+	copy = MemoryContextStrdup(TopMemoryContext, value);
 	drop_value(token);
 	token->value = copy;
 	lifetime = Min(Max(lifetime, 0), MAX_LIFETIME_SECONDS);
 	lifetime -= Min(RENEWAL_MARGIN_SECONDS, lifetime / 4);
 	token->renew_at = GetCurrentTimestamp() + lifetime * USECS_PER_SEC;
+	return true;
 }
 
 /* A token goes into a header line: a line end in it would start another. */
@@ -205,14 +211,17 @@ msgtrace_token_accept(const MsgTraceCredential *credential, const MsgTraceHttpRe
 	value = document ? msgtrace_document_string(document, "access_token") : NULL;
 	usable = value && *value && is_header_safe(value) &&
 		msgtrace_document_integer(document, "expires_in", &lifetime);
-	if (usable)
-		store(credential, value, lifetime);
-	else
+	if (!usable)
 	{
 		status->fault = MSGTRACE_UNREADABLE;
 		status->http_status = reply->http_status;
 		status->words = document ? "no access_token or expires_in in it" : "the body is no JSON object";
 	}
+	else if (!store(credential, value, lifetime))
+	{
+		status->fault = MSGTRACE_NO_CLIENT;
+		status->words = "OpenSSL computes no SHA-256 digest";
+	}
 	msgtrace_document_free(document);
-	return usable;
+	return status->fault == MSGTRACE_OK;
 }

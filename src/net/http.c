@@ -688,36 +688,43 @@ msgtrace_http_is_plain_url(const char *url)
 	return plain;
 }
 
-/* A palloc'ed copy of what curl made; that is freed even when there is no memory. */
-static char *
-take_from_curl(char *text)
-{
-	char	   *copy = NULL;
-
-	if (text)
-	{
-		size_t		size = strlen(text) + 1;
-
-		copy = palloc_extended(size, MCXT_ALLOC_NO_OOM);
-		if (copy)
-			memcpy(copy, text, size);
-		curl_free(text);
-	}
-	if (copy == NULL)
-		ereport(ERROR,
-				errcode(ERRCODE_OUT_OF_MEMORY),
-				errmsg("out of memory"));
-	return copy;
-}
-
+/* Our own, since curl's may run out of memory in a way that we could not report. */
 char *
 msgtrace_http_escape(const char *text)
 {
-	return take_from_curl(curl_easy_escape(NULL, text, 0));
+	static const char unreserved[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+	static const char hex[] = "0123456789ABCDEF";
+	char	   *escaped = palloc(strlen(text) * 3 + 1);
+	char	   *out = escaped;
+
+	for (; *text; text++)
+	{
+		unsigned char c = (unsigned char) *text;
+
+		if (strchr(unreserved, c))
+			*out++ = *text;
+		else
+		{
+			*out++ = '%';
+			*out++ = hex[c >> 4];
+			*out++ = hex[c & 15];
+		}
+	}
+	*out = '\0';
+	return escaped;
 }
 
 char *
 msgtrace_http_unescape(const char *text)
 {
-	return take_from_curl(curl_easy_unescape(NULL, text, 0, NULL));
+	char	   *copy = pstrdup(text);	/* before curl allocates: this may throw */
+	char	   *unescaped = curl_easy_unescape(NULL, text, 0, NULL);
+
+	if (unescaped)
+	{
+		strlcpy(copy, unescaped, strlen(text) + 1); /* it is never longer */
+		curl_free(unescaped);
+	}
+	return copy;
 }

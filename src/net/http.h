@@ -84,7 +84,7 @@ extern bool msgtrace_http_is_plain_url(const char *url);
 /* A new string with everything but unreserved characters percent-encoded. */
 extern char *msgtrace_http_escape(const char *text);
 
-/* The other way round, for people to read. */
+/* The other way round, for people to read; the text as it is if that fails. */
 extern char *msgtrace_http_unescape(const char *text);
 
 #endif							/* MSGTRACE_HTTP_H */
