@@ -354,9 +354,9 @@ COMMENT ON FUNCTION o365_msgtrace._book_window(o365_msgtrace.input, o365_msgtrac
 /*
  * A failed window is left out for the rest of the run, so that one page that
  * cannot be read does not keep the run from everything else. But it is no use to
- * go on where the next window must fail for the same reason (no privilege, a
- * wrong target, no space, a cancel), after three failures in a row, or after two
- * of the connection.
+ * go on where the next window must fail for the same reason (no connection, a
+ * refused sign-in, no privilege, a wrong target, no space, a cancel), nor after
+ * three failures in a row.
  */
 CREATE FUNCTION o365_msgtrace._note_failure(this o365_msgtrace.input, progress o365_msgtrace._progress,
     state text, message text, detail text, hint text)
@@ -383,8 +383,9 @@ BEGIN
     END IF;
     progress.done := progress.done + tstzmultirange(progress.span);
     progress.failures_in_a_row := progress.failures_in_a_row + 1;
-    progress.stopped := progress.failures_in_a_row >= CASE left(state, 2) WHEN '08' THEN 2 ELSE 3 END
-        OR left(state, 2) NOT IN ('08', '21', '22', '23', 'HV', 'P0');
+    progress.stopped := progress.failures_in_a_row >= 3
+        OR left(state, 2) NOT IN ('08', '21', '22', '23', 'HV', 'P0')
+        OR state IN ('08001', '08004');
     RETURN progress;
 END
 $$;

@@ -7,14 +7,24 @@
  * inputs are numbered by themselves.
  */
 
--- Where is pg_cron: 'here', 'elsewhere' (another database), or 'nowhere'?
+-- The database that pg_cron keeps its jobs in; NULL if it is not loaded, or the current role may not know.
+CREATE FUNCTION o365_msgtrace._cron_database()
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN current_setting('cron.database_name', true) END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._cron_database() IS 'internal: the database that pg_cron is in, as far as can be known';
+
+-- Where is pg_cron: 'here', 'elsewhere' (another database), or, as far as we know, 'nowhere'?
 CREATE FUNCTION o365_msgtrace._scheduler()
 RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN 'here'
-           WHEN coalesce(current_setting('cron.database_name', true), current_database()) <> current_database() THEN 'elsewhere'
+           WHEN o365_msgtrace._cron_database() <> current_database() THEN 'elsewhere'
            ELSE 'nowhere' END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._scheduler() IS 'internal: whether this database has pg_cron';
@@ -63,7 +73,7 @@ BEGIN
                     HINT = format('GRANT USAGE ON SCHEMA cron TO %I;', current_user);
         END IF;
     WHEN 'elsewhere' THEN
-        RAISE EXCEPTION 'pg_cron is in database "%", not in this one', current_setting('cron.database_name')
+        RAISE EXCEPTION 'pg_cron is in database "%", not in this one', o365_msgtrace._cron_database()
             USING ERRCODE = 'object_not_in_prerequisite_state',
                 DETAIL = format('Its jobs are kept there (cron.database_name); this database is "%s".', current_database()),
                 HINT = format('Run there, as a superuser: %s', statement);
@@ -137,7 +147,7 @@ BEGIN
             DETAIL = format('This database has no job "%s" of role "%s".', o365_msgtrace._job_name(this.input_number), this.owner),
             HINT = CASE o365_msgtrace._scheduler() WHEN 'elsewhere'
                 THEN format('pg_cron is in database "%s". Run there, as that role: SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname = %L;',
-                            current_setting('cron.database_name'), o365_msgtrace._job_name(this.input_number))
+                            o365_msgtrace._cron_database(), o365_msgtrace._job_name(this.input_number))
                 ELSE 'o365_msgtrace.job shows what is scheduled.' END;
 END
 $$;
