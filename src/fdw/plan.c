@@ -28,8 +28,11 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-/* A request takes seconds where a page of a table takes microseconds. */
-#define REQUEST_COST 50000.0
+/*
+ * A request takes seconds where a page of a table takes microseconds; but a cost
+ * in that proportion would have every small query compiled by the JIT.
+ */
+#define REQUEST_COST 1000.0
 
 /* The share of a tenant's rows that one address has, by experience. */
 #define ADDRESS_SELECTIVITY 0.001
@@ -43,16 +46,16 @@ typedef struct RelationPlan
 	double		fetched;		/* rows expected of the service */
 } RelationPlan;
 
-/* The value that the planner can know already; NULL for a parameter's. */
-static Const *
-estimated_value(PlannerInfo *root, Expr *expr)
+/* The instant that the planner can know already; false for a parameter's. */
+static bool
+estimate_time(PlannerInfo *root, Expr *expr, TimestampTz *time)
 {
-	Node	   *value = estimate_expression_value(root, (Node *) expr);
+	Const	   *value = (Const *) estimate_expression_value(root, (Node *) expr);
 
-	if (!IsA(value, Const) || ((Const *) value)->constisnull ||
-		((Const *) value)->consttype != TIMESTAMPTZOID)
-		return NULL;
-	return (Const *) value;
+	if (!IsA(value, Const) || value->constisnull)
+		return false;
+	*time = msgtrace_quals_time(value->constvalue, value->consttype);
+	return true;
 }
 
 /* How many days of the trace the query seems to ask for. */
@@ -66,17 +69,16 @@ estimated_days(PlannerInfo *root, const RelationPlan *plan)
 
 	forboth(kind, plan->kinds, value, plan->values)
 	{
-		Const	   *known = estimated_value(root, lfirst(value));
-		TimestampTz time = known ? DatumGetTimestampTz(known->constvalue) : 0;
+		TimestampTz time;
 
-		if (known == NULL)
+		if (lfirst_int(kind) > MSGTRACE_RECEIVED_GT || !estimate_time(root, lfirst(value), &time))
 			continue;
-		if (lfirst_int(kind) == MSGTRACE_RECEIVED_LT || lfirst_int(kind) == MSGTRACE_RECEIVED_LE)
+		if (lfirst_int(kind) <= MSGTRACE_RECEIVED_EQ)
 			to = Min(to, time);
-		else if (lfirst_int(kind) == MSGTRACE_RECEIVED_GT || lfirst_int(kind) == MSGTRACE_RECEIVED_GE)
+		if (lfirst_int(kind) >= MSGTRACE_RECEIVED_EQ)
 			from = Max(from, time);
 	}
-	return Max((double) (to - from) / USECS_PER_DAY, 0);
+	return from < to ? (double) (to - from) / USECS_PER_DAY : 0;
 }
 
 static double

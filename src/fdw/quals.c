@@ -185,8 +185,8 @@ msgtrace_quals_classify(RelOptInfo *rel, Relation relation, const MsgTraceRelati
  * As the comparison operators do it: a date or timestamp beyond what a
  * timestamptz can hold is beyond all of them.
  */
-static TimestampTz
-time_of(Datum value, Oid type)
+TimestampTz
+msgtrace_quals_time(Datum value, Oid type)
 {
 	int			overflow = 0;
 	TimestampTz time;
@@ -294,7 +294,7 @@ msgtrace_quals_evaluate(List *kinds, List *value_states, ExprContext *econtext,
 		else if (kind == MSGTRACE_SENDER_EQ || kind == MSGTRACE_RECIPIENT_EQ)
 			ask_for_address(query, kind, TextDatumGetCString(value), normalize, warned);
 		else
-			narrow_range(query, kind, time_of(value, exprType((Node *) state->expr)));
+			narrow_range(query, kind, msgtrace_quals_time(value, exprType((Node *) state->expr)));
 	}
 }
 

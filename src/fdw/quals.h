@@ -18,6 +18,7 @@
 #include "nodes/pathnodes.h"
 #include "trace/query.h"
 
+/* Those of received first, in the order of their btree strategies. */
 typedef enum MsgTraceQualKind
 {
 	MSGTRACE_RECEIVED_LT,
@@ -43,6 +44,9 @@ extern void msgtrace_quals_classify(RelOptInfo *rel, Relation relation,
  */
 extern void msgtrace_quals_evaluate(List *kinds, List *value_states, ExprContext *econtext,
 									bool normalize, bool *warned, MsgTraceQuery *query);
+
+/* A timestamptz, timestamp or date as the instant that received is compared with. */
+extern TimestampTz msgtrace_quals_time(Datum value, Oid type);
 
 /*
  * The remote filter in words, for EXPLAIN: the service's properties, and the

@@ -48,6 +48,9 @@ typedef struct PageParser
 	int			depth;
 	PageMember	member;			/* of the page's object, where we are in it */
 	bool		value_seen;
+	int			elements;		/* of the value array ... */
+	int			records;		/* ... and how many of them were objects */
+	bool		link_unreadable;	/* there is one, but it is no string */
 	int			field;			/* of the record, where we are in it; -1 = unknown */
 	int			next_field;		/* what is expected after it: records are alike */
 	MsgTraceRecord record;
@@ -173,10 +176,21 @@ end_record(PageParser *parser)
 		parser->page->count++;
 	}
 	MemoryContextReset(parser->record_context);
+	parser->records++;
 	CHECK_FOR_INTERRUPTS();
 }
 
 /* ------------------------------------------------ the parser's actions */
+
+/* An object or array as a page's link or a record's value: neither can be used. */
+static void
+note_nested(PageParser *parser)
+{
+	if (parser->depth == IN_PAGE + 1 && parser->member == LINK_MEMBER)
+		parser->link_unreadable = true;
+	else if (parser->depth == IN_RECORD + 1 && parser->member == VALUE_MEMBER && parser->field >= 0)
+		parser->record.nested[parser->field] = true;
+}
 
 static MsgTraceJsonResult
 on_object_start(void *state)
@@ -186,8 +200,8 @@ on_object_start(void *state)
 	parser->depth++;
 	if (parser->depth == IN_RECORD && parser->member == VALUE_MEMBER)
 		begin_record(parser);
-	else if (parser->depth > IN_RECORD && parser->field >= 0)
-		parser->record.nested[parser->field] = true;
+	else
+		note_nested(parser);
 	MSGTRACE_JSON_CONTINUE;
 }
 
@@ -210,8 +224,8 @@ on_array_start(void *state)
 	parser->depth++;
 	if (parser->depth == IN_VALUE && parser->member == VALUE_MEMBER)
 		parser->value_seen = true;
-	else if (parser->depth > IN_RECORD && parser->field >= 0)
-		parser->record.nested[parser->field] = true;
+	else
+		note_nested(parser);
 	MSGTRACE_JSON_CONTINUE;
 }
 
@@ -274,24 +288,23 @@ on_scalar(void *state, char *token, JsonTokenType type)
 {
 	PageParser *parser = state;
 
-	if (parser->depth == IN_PAGE && parser->member == LINK_MEMBER && type == JSON_TOKEN_STRING)
-		parser->page->next_link = token;
+	if (parser->depth == IN_PAGE && parser->member == LINK_MEMBER)
+	{
+		parser->page->next_link = type == JSON_TOKEN_STRING ? token : NULL;
+		parser->link_unreadable = type != JSON_TOKEN_STRING && type != JSON_TOKEN_NULL;
+	}
 	else if (parser->depth == IN_RECORD && parser->member == VALUE_MEMBER && parser->field >= 0)
 		parser->record.values[parser->field] = type == JSON_TOKEN_NULL ? NULL : token;
 	MSGTRACE_JSON_CONTINUE;
 }
 
 static MsgTraceJsonResult
-on_element_start(void *state, bool is_null)
+on_element_start(void *state, bool is_null pg_attribute_unused())
 {
 	PageParser *parser = state;
 
-	/* null among the records: one that has nothing in it */
-	if (is_null && parser->depth == IN_VALUE && parser->member == VALUE_MEMBER)
-	{
-		begin_record(parser);
-		end_record(parser);
-	}
+	if (parser->depth == IN_VALUE && parser->member == VALUE_MEMBER)
+		parser->elements++;
 	MSGTRACE_JSON_CONTINUE;
 }
 
@@ -327,6 +340,10 @@ parse(PageParser *parser, char *body, size_t length)
 		return unreadable(parser->status, json_errdetail(result, lexer));
 	if (!parser->value_seen)
 		return unreadable(parser->status, "There is no array \"value\" in the document.");
+	if (parser->records != parser->elements)
+		return unreadable(parser->status, "The array \"value\" has an element that is no object.");
+	if (parser->link_unreadable)
+		return unreadable(parser->status, "The link to the next page is no string.");
 	return parser->status->fault == MSGTRACE_OK;
 }
 
