@@ -102,7 +102,7 @@ BEGIN
       JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
      WHERE t.ftrelid = source;
     IF wrapper IS DISTINCT FROM 'o365_msgtrace' THEN
-        RAISE EXCEPTION '"%" is not a foreign table of o365_msgtrace', coalesce(o365_msgtrace._full_name(source), source::text)
+        RAISE EXCEPTION '% is not a foreign table of o365_msgtrace', coalesce(o365_msgtrace._full_name(source), source::text)
             USING ERRCODE = 'wrong_object_type',
                 DETAIL = CASE WHEN o365_msgtrace._full_name(source) IS NULL THEN 'There is no such table any more.'
                          WHEN wrapper IS NULL THEN 'It is not a foreign table.'
@@ -110,7 +110,7 @@ BEGIN
                 HINT = 'IMPORT FOREIGN SCHEMA exchange FROM SERVER ... INTO ... makes such a table.';
     END IF;
     IF o365_msgtrace._source_option(source, 'table', 'message_trace') <> 'message_trace' THEN
-        RAISE EXCEPTION 'foreign table "%" does not hold message traces', o365_msgtrace._full_name(source)
+        RAISE EXCEPTION 'foreign table % does not hold message traces', o365_msgtrace._full_name(source)
             USING ERRCODE = 'wrong_object_type',
                 DETAIL = format('Its option "table" is "%s".', o365_msgtrace._source_option(source, 'table', '')),
                 HINT = 'Name a foreign table whose option "table" is "message_trace".';
@@ -121,7 +121,7 @@ BEGIN
      WHERE NOT EXISTS (SELECT FROM o365_msgtrace._source_columns(source) c
                         WHERE c.name = k.name AND (c.name <> 'received' OR c.type_oid = 'timestamptz'::regtype));
     IF missing IS NOT NULL THEN
-        RAISE EXCEPTION 'foreign table "%" lacks columns that an ingest needs: %', o365_msgtrace._full_name(source), missing
+        RAISE EXCEPTION 'foreign table % lacks columns that an ingest needs: %', o365_msgtrace._full_name(source), missing
             USING ERRCODE = 'undefined_column',
                 DETAIL = 'The key of a row is message_trace_id, recipient_address and received, and received must be a timestamptz.',
                 HINT = 'Add the columns to the foreign table, or name them by the column option "field".';

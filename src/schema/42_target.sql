@@ -80,7 +80,14 @@ AS $$
 DECLARE
     definition text;
     part record;
+    home name := (parse_ident(target))[1];
 BEGIN
+    IF NOT has_schema_privilege(home, 'CREATE') THEN
+        RAISE EXCEPTION 'permission denied for schema %', home
+            USING ERRCODE = 'insufficient_privilege',
+                DETAIL = format('Target %s does not exist, and role "%s" may not create it.', target, current_user),
+                HINT = format('GRANT CREATE ON SCHEMA %I TO %I;', home, current_user);
+    END IF;
     SELECT string_agg(format('%I %s%s', c.name, c.type,
                 CASE WHEN c.name IN ('tenant', 'message_trace_id', 'received', 'recipient_address',
                                      'input_id', 'run_id', 'source', 'ingested_at', 'updated_at')
@@ -139,13 +146,13 @@ DECLARE
     missing text;
 BEGIN
     IF relation IS NULL THEN
-        RAISE EXCEPTION 'target table "%" does not exist', target
+        RAISE EXCEPTION 'target table % does not exist', target
             USING ERRCODE = 'undefined_table',
                 DETAIL = 'It was dropped or renamed after its input was made.',
                 HINT = 'Restore it, or drop the input and make it anew: create_input() creates the table.';
     END IF;
     IF (SELECT relkind NOT IN ('r', 'p') OR relpersistence = 't' FROM pg_class WHERE oid = relation) THEN
-        RAISE EXCEPTION 'target "%" is not a permanent table', target
+        RAISE EXCEPTION 'target % is not a permanent table', target
             USING ERRCODE = 'wrong_object_type',
                 DETAIL = 'An ingest updates rows by their key, from several sessions.',
                 HINT = 'Name a plain or partitioned table, or one that does not exist yet.';
@@ -158,14 +165,14 @@ BEGIN
      WHERE NOT EXISTS (SELECT FROM pg_attribute a
                         WHERE a.attrelid = relation AND a.attname = c.name AND a.attnum > 0 AND NOT a.attisdropped);
     IF missing IS NOT NULL THEN
-        RAISE EXCEPTION 'target "%" lacks columns: %', target, missing
+        RAISE EXCEPTION 'target % lacks columns: %', target, missing
             USING ERRCODE = 'undefined_column',
-                DETAIL = format('It needs those of "%s" that hold message traces, and %s.', o365_msgtrace._full_name(source),
+                DETAIL = format('It needs those of %s that hold message traces, and %s.', o365_msgtrace._full_name(source),
                                 (SELECT string_agg(name, ', ' ORDER BY place) FROM o365_msgtrace._own_columns())),
                 HINT = 'Add them by ALTER TABLE ... ADD COLUMN, or name a table that does not exist yet.';
     END IF;
     IF NOT o365_msgtrace._has_key(relation) THEN
-        RAISE EXCEPTION 'target "%" has no unique index on the key of a row', target
+        RAISE EXCEPTION 'target % has no unique index on the key of a row', target
             USING ERRCODE = 'invalid_table_definition',
                 DETAIL = 'The key is tenant, received, message_trace_id, recipient_address, in any order, without a condition and not deferrable.',
                 HINT = format('ALTER TABLE %s ADD PRIMARY KEY (tenant, received, message_trace_id, recipient_address);', target);

@@ -146,16 +146,16 @@ BEGIN
         RETURN progress;
     END IF;
 
-    SELECT * INTO ledger FROM o365_msgtrace.ledger l WHERE l.input_number = this.input_number;
     IF poll IS DISTINCT FROM progress.poll THEN
         -- Not with each window: what the service clamped away must not come back.
         progress.poll := poll;
-        ledger.wanted := o365_msgtrace._grow_wanted(ledger.wanted, poll);
-        UPDATE o365_msgtrace.ledger l SET wanted = ledger.wanted WHERE l.input_number = this.input_number;
+        UPDATE o365_msgtrace.ledger l SET wanted = o365_msgtrace._grow_wanted(l.wanted, poll)
+         WHERE l.input_number = this.input_number;
         UPDATE o365_msgtrace.run_record r SET window_start = lower(poll), window_end = upper(poll)
          WHERE r.run_id = progress.run_id;
     END IF;
 
+    SELECT * INTO ledger FROM o365_msgtrace.ledger l WHERE l.input_number = this.input_number;
     progress.density := o365_msgtrace._expected_density(ledger.density, this.source);
     -- Two seconds less are due than are old enough: what the clocks differ by shall leave no splinter.
     SELECT w.kind, w.span INTO progress.kind, progress.span
@@ -320,7 +320,8 @@ BEGIN
                 HINT = 'Look for triggers on the target that end the statement early.';
     END IF;
 
-    SELECT * INTO ledger FROM o365_msgtrace.ledger l WHERE l.input_number = this.input_number;
+    -- Others may add to what is wanted while we read: not before now is it time to look.
+    SELECT * INTO ledger FROM o365_msgtrace.ledger l WHERE l.input_number = this.input_number FOR UPDATE;
     ledger := o365_msgtrace._after_reading(ledger, asked, settle_before,
                   o365_msgtrace._rows_absent(this, ledger, asked, settle_before, report.rows));
     progress.clock_offset := o365_msgtrace._learn_clock(progress, report.service_time_at_start);
@@ -421,14 +422,16 @@ COMMENT ON FUNCTION o365_msgtrace._in_transaction_block() IS 'internal: whether 
 
 /*
  * Settings of a transaction of a run. The ingest is bounded by its windows, not
- * by max_requests_per_query, and leaves the right of way to queries.
+ * by max_requests_per_query, and leaves the right of way to queries. Its
+ * statements are too short for the JIT compiler to be worth its time.
  */
 CREATE FUNCTION o365_msgtrace._set_transaction()
 RETURNS void
 LANGUAGE sql VOLATILE
 AS $$
     SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
-           pg_catalog.set_config('o365_msgtrace.max_requests_per_query', '0', true);
+           pg_catalog.set_config('o365_msgtrace.max_requests_per_query', '0', true),
+           pg_catalog.set_config('jit', 'off', true);
     SELECT pg_catalog.set_config('o365_msgtrace.request_class', 'batch', true)
      WHERE pg_catalog.current_setting('o365_msgtrace.request_class', true) IS NOT NULL;
 $$;
