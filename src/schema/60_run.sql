@@ -338,7 +338,7 @@ BEGIN
 
     PERFORM o365_msgtrace._count_scan(progress, report);
     UPDATE o365_msgtrace.run_record r
-       SET windows = r.windows + 1, rows_in = r.rows_in + coalesce(report.rows, 0),
+       SET windows = r.windows + CASE WHEN isempty(asked) THEN 0 ELSE 1 END, rows_in = r.rows_in + coalesce(report.rows, 0),
            rows_new = r.rows_new + _book_window.rows_new, rows_changed = r.rows_changed + _book_window.rows_changed
      WHERE r.run_id = progress.run_id;
 
