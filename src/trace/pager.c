@@ -36,8 +36,8 @@
 /* Halving ten days comes down to a second in 20 steps; each leaves one part. */
 #define MAX_PARTS 32
 
-/* Pages of a part that cannot be halved: 5 million rows of one second. */
-#define MAX_PAGES_OF_A_SECOND 1000
+/* A part of a second cannot be halved; no honest one has more rows than this. */
+#define MAX_ROWS_OF_A_SECOND 5000000
 
 /* Where a part cannot be halved, pages are; below this there is no use in it. */
 #define MIN_PAGE_SIZE 10
@@ -420,7 +420,7 @@ has_too_many_pages(MsgTracePager *pager)
 	const MsgTraceSlice *part = part_at_hand(pager);
 
 	if (part->to - part->from <= USECS_PER_SEC)
-		return pager->part_pages >= MAX_PAGES_OF_A_SECOND;
+		return pager->part_pages > MAX_ROWS_OF_A_SECOND / pager->page_size;
 	return pager->part_pages >= MSGTRACE_SLICE_MAX_PAGES;
 }
 
