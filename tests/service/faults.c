@@ -115,7 +115,7 @@ take_variant(const json_t *order, Fault *fault, Buffer *error)
 		if (!take_text(order, info->member, fault->variant, sizeof(fault->variant), error))
 			return false;
 		if (fault->variant[0] == '\0')
-			strcpy(fault->variant, info->values[0]);
+			snprintf(fault->variant, sizeof(fault->variant), "%s", info->values[0]);
 		for (int k = 0; k < 8 && info->values[k]; k++)
 			if (strcmp(info->values[k], fault->variant) == 0)
 				return true;

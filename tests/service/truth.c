@@ -130,9 +130,12 @@ add_posted_ip(Buffer *out, const char *text)
 
 	if (text == NULL || strlen(text) >= sizeof(copy))
 		return;
-	strcpy(copy, text);
+	memcpy(copy, text, strlen(text) + 1);
 	if (*start == '[')
-		start[strcspn(start, "]")] = '\0', start++;
+	{
+		start[strcspn(start, "]")] = '\0';
+		start++;
+	}
 	else if (strchr(start, ':') == strrchr(start, ':') && strchr(start, '.'))
 		start[strcspn(start, ":")] = '\0';
 	add_text(out, start);

@@ -478,7 +478,7 @@ draw_size(const Row *row)
 
 	if (attachment < 48)
 		size += (int64_t) (draw >> 40) << (attachment & 3);
-	if ((draw >> 20 & 0xfff) == 0)
+	if ((draw >> 20 & 0x3ff) == 0)
 		size += INT64_C(3000000000);	/* more than an Int32 holds */
 	return size + (int64_t) (row->key % 977);
 }
