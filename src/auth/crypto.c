@@ -26,7 +26,7 @@ bool
 msgtrace_digest(MsgTraceDigest *digest, const char *const *parts, int count)
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	bool		done = context && digest_parts(context, digest, parts, count);
+	bool done = context && digest_parts(context, digest, parts, count);
 
 	EVP_MD_CTX_free(context);
 	return done;

@@ -14,7 +14,7 @@
 
 typedef struct MsgTraceDigest
 {
-	uint8		bytes[MSGTRACE_DIGEST_LENGTH];
+	uint8 bytes[MSGTRACE_DIGEST_LENGTH];
 } MsgTraceDigest;
 
 /*
@@ -23,4 +23,4 @@ typedef struct MsgTraceDigest
  */
 extern bool msgtrace_digest(MsgTraceDigest *digest, const char *const *parts, int count);
 
-#endif							/* MSGTRACE_CRYPTO_H */
+#endif /* MSGTRACE_CRYPTO_H */

@@ -27,7 +27,7 @@ typedef enum SessionState
 	REQUESTING,
 	PAUSED,
 	ENDED,
-	BROKEN						/* the status has the facts */
+	BROKEN /* the status has the facts */
 } SessionState;
 
 struct MsgTraceSession
@@ -40,8 +40,8 @@ struct MsgTraceSession
 	MsgTraceRetry retry;
 	MsgTraceSessionCounts counts;
 	SessionState state;
-	const char *url;			/* NULL: only a token is wanted */
-	bool		renewed;		/* this request has had its second token */
+	const char *url; /* NULL: only a token is wanted */
+	bool renewed;	 /* this request has had its second token */
 	const MsgTraceHttpReply *reply;
 };
 
@@ -107,9 +107,9 @@ send_sign_in(MsgTraceSession *session)
 {
 	static const char *const headers[] = {"Accept: application/json", NULL};
 	const MsgTraceCredential *credential = &session->config->credential;
-	char	   *url = msgtrace_token_url(credential);
-	char	   *form = msgtrace_token_form(credential);
-	bool		started;
+	char *url = msgtrace_token_url(credential);
+	char *form = msgtrace_token_form(credential);
+	bool started;
 
 	started = msgtrace_http_start(session->http, &session->config->http, url, headers, form);
 	explicit_bzero(form, strlen(form));
@@ -125,9 +125,9 @@ static void
 send_request(MsgTraceSession *session, const char *token)
 {
 	MsgTraceAllowance *allowance = session->config->allowance;
-	char	   *authorization;
+	char *authorization;
 	const char *headers[4];
-	bool		started;
+	bool started;
 
 	if (allowance->limit > 0 && allowance->made >= allowance->limit)
 	{
@@ -140,7 +140,8 @@ send_request(MsgTraceSession *session, const char *token)
 	headers[1] = "Accept: application/json";
 	headers[2] = "Prefer: include-unknown-enum-members";
 	headers[3] = NULL;
-	started = msgtrace_http_start(session->http, &session->config->http, session->url, headers, NULL);
+	started = msgtrace_http_start(session->http, &session->config->http, session->url, headers,
+								  NULL);
 	explicit_bzero(authorization, strlen(authorization));
 	pfree(authorization);
 	allowance->made++;
@@ -167,7 +168,7 @@ start(MsgTraceSession *session)
 static bool
 pause_for_retry(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 {
-	int64		delay = msgtrace_retry_delay(&session->retry, reply);
+	int64 delay = msgtrace_retry_delay(&session->retry, reply);
 
 	if (delay < 0)
 		return false;
@@ -217,10 +218,12 @@ msgtrace_session_note_refusal(MsgTraceSession *session)
 	status->http_status = reply->http_status;
 	if (document)
 	{
-		status->code = msgtrace_status_keep(status, msgtrace_document_string(document, "error.code"));
-		status->words = msgtrace_status_keep(status, msgtrace_document_string(document, "error.message"));
-		status->request_id =
-			msgtrace_status_keep(status, msgtrace_document_string(document, "error.innerError.request-id"));
+		status->code = msgtrace_status_keep(status,
+											msgtrace_document_string(document, "error.code"));
+		status->words = msgtrace_status_keep(status,
+											 msgtrace_document_string(document, "error.message"));
+		status->request_id = msgtrace_status_keep(
+			status, msgtrace_document_string(document, "error.innerError.request-id"));
 	}
 	else if (reply->length > 0)
 		status->words = msgtrace_status_keep(status, reply->body);
@@ -329,7 +332,7 @@ MsgTraceProgress
 msgtrace_session_poll(MsgTraceSession *session)
 {
 	MemoryContext before = MemoryContextSwitchTo(session->context);
-	bool		moving = true;
+	bool moving = true;
 
 	while (moving && session->state != ENDED && session->state != BROKEN)
 		moving = step(session);
@@ -343,8 +346,8 @@ msgtrace_session_poll(MsgTraceSession *session)
 void
 msgtrace_session_wait(MsgTraceSession *session)
 {
-	instr_time	before;
-	instr_time	after;
+	instr_time before;
+	instr_time after;
 
 	INSTR_TIME_SET_CURRENT(before);
 	msgtrace_http_wait(session->http);

@@ -22,36 +22,36 @@
 /* How many requests one query may make; shared by all its scans. */
 typedef struct MsgTraceAllowance
 {
-	int64		made;
-	int64		limit;			/* 0 = no limit */
+	int64 made;
+	int64 limit; /* 0 = no limit */
 } MsgTraceAllowance;
 
 typedef struct MsgTraceSessionConfig
 {
-	const char *report_url;		/* the list; its clock is the service's clock */
+	const char *report_url; /* the list; its clock is the service's clock */
 	MsgTraceCredential credential;
 	MsgTraceHttpOptions http;
-	int			max_retries;	/* of a request that met a passing fault */
-	int			retry_initial_interval; /* ms, doubled at each retry */
-	bool		service_clock;	/* the service's clock may differ, and stand still */
+	int max_retries;			/* of a request that met a passing fault */
+	int retry_initial_interval; /* ms, doubled at each retry */
+	bool service_clock;			/* the service's clock may differ, and stand still */
 	MsgTraceAllowance *allowance;
 } MsgTraceSessionConfig;
 
 /* What a session did; EXPLAIN ANALYZE and last_scan() show it. */
 typedef struct MsgTraceSessionCounts
 {
-	int64		requests;		/* list requests sent, retries included */
-	int64		retries;
-	int64		sign_ins;
-	int64		bytes;			/* of bodies, after decompression */
-	int64		waited;			/* microseconds in which the backend waited */
+	int64 requests; /* list requests sent, retries included */
+	int64 retries;
+	int64 sign_ins;
+	int64 bytes;  /* of bodies, after decompression */
+	int64 waited; /* microseconds in which the backend waited */
 } MsgTraceSessionCounts;
 
 typedef enum MsgTraceProgress
 {
-	MSGTRACE_PENDING,			/* wait, then poll again */
+	MSGTRACE_PENDING, /* wait, then poll again */
 	MSGTRACE_DONE,
-	MSGTRACE_FAILED				/* the status has the facts */
+	MSGTRACE_FAILED /* the status has the facts */
 } MsgTraceProgress;
 
 typedef struct MsgTraceSession MsgTraceSession;
@@ -81,4 +81,4 @@ extern TimestampTz msgtrace_session_now(MsgTraceSession *session);
 extern MsgTraceClock *msgtrace_session_clock(MsgTraceSession *session);
 extern const MsgTraceSessionCounts *msgtrace_session_counts(MsgTraceSession *session);
 
-#endif							/* MSGTRACE_SESSION_H */
+#endif /* MSGTRACE_SESSION_H */

@@ -26,8 +26,8 @@
 typedef struct CachedToken
 {
 	MsgTraceDigest key;
-	char	   *value;			/* in TopMemoryContext, or NULL */
-	TimestampTz renew_at;		/* our clock */
+	char *value;		  /* in TopMemoryContext, or NULL */
+	TimestampTz renew_at; /* our clock */
 } CachedToken;
 
 static HTAB *tokens = NULL;
@@ -45,7 +45,7 @@ wipe(char *secret)
 static void
 drop_value(CachedToken *token)
 {
-	char	   *value = token->value;
+	char *value = token->value;
 
 	token->value = NULL;
 	wipe(value);
@@ -55,17 +55,15 @@ drop_value(CachedToken *token)
 static CachedToken *
 entry_of(const MsgTraceCredential *credential)
 {
-	const char *parts[] = {
-		credential->authority_url, credential->tenant_id, credential->resource,
-		credential->client_id, credential->client_secret
-	};
+	const char *parts[] = {credential->authority_url, credential->tenant_id, credential->resource,
+						   credential->client_id, credential->client_secret};
 	MsgTraceDigest key;
 	CachedToken *token;
-	bool		found;
+	bool found;
 
 	if (tokens == NULL)
 	{
-		HASHCTL		ctl = {.keysize = sizeof(MsgTraceDigest), .entrysize = sizeof(CachedToken)};
+		HASHCTL ctl = {.keysize = sizeof(MsgTraceDigest), .entrysize = sizeof(CachedToken)};
 
 		tokens = hash_create("o365_msgtrace tokens", 8, &ctl, HASH_ELEM | HASH_BLOBS);
 	}
@@ -99,8 +97,8 @@ msgtrace_token_forget(const MsgTraceCredential *credential)
 char *
 msgtrace_token_url(const MsgTraceCredential *credential)
 {
-	char	   *tenant = msgtrace_http_escape(credential->tenant_id);
-	char	   *url = psprintf("%s/%s/oauth2/v2.0/token", credential->authority_url, tenant);
+	char *tenant = msgtrace_http_escape(credential->tenant_id);
+	char *url = psprintf("%s/%s/oauth2/v2.0/token", credential->authority_url, tenant);
 
 	pfree(tenant);
 	return url;
@@ -110,11 +108,12 @@ msgtrace_token_url(const MsgTraceCredential *credential)
 char *
 msgtrace_token_form(const MsgTraceCredential *credential)
 {
-	char	   *id = msgtrace_http_escape(credential->client_id);
-	char	   *secret = msgtrace_http_escape(credential->client_secret);
-	char	   *resource = msgtrace_http_escape(credential->resource);
-	char	   *form = psprintf("grant_type=client_credentials&client_id=%s&scope=%s%%2F.default&client_secret=%s",
-								id, resource, secret);
+	char *id = msgtrace_http_escape(credential->client_id);
+	char *secret = msgtrace_http_escape(credential->client_secret);
+	char *resource = msgtrace_http_escape(credential->resource);
+	char *form = psprintf(
+		"grant_type=client_credentials&client_id=%s&scope=%s%%2F.default&client_secret=%s", id,
+		resource, secret);
 
 	pfree(id);
 	pfree(resource);
@@ -126,8 +125,8 @@ msgtrace_token_form(const MsgTraceCredential *credential)
 static void
 redact(char *text, const char *secret)
 {
-	size_t		length = strlen(secret);
-	char	   *found = text;
+	size_t length = strlen(secret);
+	char *found = text;
 
 	while (text && length > 0 && (found = strstr(found, secret)) != NULL)
 		memset(found, '*', length);
@@ -146,13 +145,15 @@ note_refusal(const MsgTraceCredential *credential, const MsgTraceHttpReply *repl
 			 MsgTraceStatus *status)
 {
 	MsgTraceDocument *document = msgtrace_document_read(reply->body, reply->length);
-	char	   *words = NULL;
+	char *words = NULL;
 
 	if (document)
 	{
-		words = msgtrace_status_keep(status, msgtrace_document_string(document, "error_description"));
+		words = msgtrace_status_keep(status,
+									 msgtrace_document_string(document, "error_description"));
 		status->code = msgtrace_status_keep(status, msgtrace_document_string(document, "error"));
-		status->request_id = msgtrace_status_keep(status, msgtrace_document_string(document, "trace_id"));
+		status->request_id = msgtrace_status_keep(status,
+												  msgtrace_document_string(document, "trace_id"));
 	}
 	else
 		words = msgtrace_status_keep(status, reply->body);
@@ -167,7 +168,7 @@ static bool
 store(const MsgTraceCredential *credential, const char *value, int64 lifetime)
 {
 	CachedToken *token = entry_of(credential);
-	char	   *copy;
+	char *copy;
 
 	if (token == NULL)
 		return false;
@@ -198,8 +199,8 @@ msgtrace_token_accept(const MsgTraceCredential *credential, const MsgTraceHttpRe
 {
 	MsgTraceDocument *document;
 	const char *value;
-	int64		lifetime;
-	bool		usable;
+	int64 lifetime;
+	bool usable;
 
 	if (reply->http_status != 200)
 	{
@@ -210,12 +211,13 @@ msgtrace_token_accept(const MsgTraceCredential *credential, const MsgTraceHttpRe
 	document = msgtrace_document_read(reply->body, reply->length);
 	value = document ? msgtrace_document_string(document, "access_token") : NULL;
 	usable = value && *value && is_header_safe(value) &&
-		msgtrace_document_integer(document, "expires_in", &lifetime);
+			 msgtrace_document_integer(document, "expires_in", &lifetime);
 	if (!usable)
 	{
 		status->fault = MSGTRACE_UNREADABLE;
 		status->http_status = reply->http_status;
-		status->words = document ? "no access_token or expires_in in it" : "the body is no JSON object";
+		status->words = document ? "no access_token or expires_in in it"
+								 : "the body is no JSON object";
 	}
 	else if (!store(credential, value, lifetime))
 	{

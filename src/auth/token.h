@@ -16,9 +16,9 @@
 /* Who signs in where, for what: OAuth 2.0 client credentials with a secret. */
 typedef struct MsgTraceCredential
 {
-	const char *authority_url;	/* sign-in host, e.g. https://login.microsoftonline.com */
-	const char *tenant_id;		/* directory id or domain */
-	const char *resource;		/* what the token is for */
+	const char *authority_url; /* sign-in host, e.g. https://login.microsoftonline.com */
+	const char *tenant_id;	   /* directory id or domain */
+	const char *resource;	   /* what the token is for */
 	const char *client_id;
 	const char *client_secret;
 } MsgTraceCredential;
@@ -37,4 +37,4 @@ extern char *msgtrace_token_form(const MsgTraceCredential *credential);
 extern bool msgtrace_token_accept(const MsgTraceCredential *credential,
 								  const MsgTraceHttpReply *reply, MsgTraceStatus *status);
 
-#endif							/* MSGTRACE_TOKEN_H */
+#endif /* MSGTRACE_TOKEN_H */

@@ -16,124 +16,91 @@
 
 typedef struct FaultText
 {
-	int			sqlstate;
-	const char *message;		/* %s is what was asked for */
-	const char *hint;			/* NULL where the facts decide */
+	int sqlstate;
+	const char *message; /* %s is what was asked for */
+	const char *hint;	 /* NULL where the facts decide */
 } FaultText;
 
+/* clang-format off: SQLSTATE, message, hint */
 static const FaultText fault_texts[] = {
-	[MSGTRACE_NO_CLIENT] = {
-		ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION,
-		"could not set up the HTTP client for %s",
-		"The process may be out of file descriptors: see max_files_per_process."
-	},
-	[MSGTRACE_UNRESOLVED] = {
-		ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
-		"could not resolve the host for %s",
-		"Check the host's name in the server's options, and this machine's name resolution."
-	},
-	[MSGTRACE_UNREACHABLE] = {
-		ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
-		"could not connect to the host for %s",
-		"Check the network, firewall and proxy between this machine and the host."
-	},
-	[MSGTRACE_UNTRUSTED] = {
-		ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
-		"could not establish a trusted TLS connection for %s",
-		"If a proxy inspects TLS here, name its certificate authority in the server option ca_file."
-	},
-	[MSGTRACE_TIMED_OUT] = {
-		ERRCODE_CONNECTION_FAILURE,
-		"timeout while waiting for %s",
-		"Raise the server option connect_timeout or request_timeout if the service is just slow."
-	},
-	[MSGTRACE_BROKEN_OFF] = {
-		ERRCODE_CONNECTION_FAILURE,
-		"the connection broke off during %s",
-		"Try again; nothing of the unfinished answer was used."
-	},
-	[MSGTRACE_TOO_LARGE] = {
-		ERRCODE_FDW_ERROR,
-		"the answer to %s is larger than max_response_size",
-		"Raise the server option max_response_size, or lower page_size."
-	},
-	[MSGTRACE_SIGN_IN_REFUSED] = {
-		ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
-		"%s was refused", NULL
-	},
-	[MSGTRACE_UNAUTHORIZED] = {
-		ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
-		"the service did not accept the token for %s",
-		"Check the server options tenant_id and resource. If the words above name 8bd644d1-64a1-4d4b-ae52-2e0cbf64e373, its service principal is missing in the tenant: see README."
-	},
-	[MSGTRACE_FORBIDDEN] = {
-		ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
-		"the service denied access to %s",
-		"Grant the application permission ExchangeMessageTrace.Read.All with admin consent, and create the service principal of app 8bd644d1-64a1-4d4b-ae52-2e0cbf64e373; it takes effect after hours. See README."
-	},
-	[MSGTRACE_THROTTLED] = {
-		ERRCODE_FDW_ERROR,
-		"the tenant's request limit stayed exhausted during %s",
-		"The service allows 100 requests in 5 minutes for all tools of the tenant together; ask for a shorter time range, or later."
-	},
-	[MSGTRACE_REFUSED] = {
-		ERRCODE_FDW_ERROR,
-		"the service refused %s",
-		"Check the server option report_url."
-	},
-	[MSGTRACE_UNAVAILABLE] = {
-		ERRCODE_CONNECTION_FAILURE,
-		"the service failed during %s",
-		"Try again later; the service, not the query, is at fault."
-	},
-	[MSGTRACE_UNREADABLE] = {
-		ERRCODE_PROTOCOL_VIOLATION,
-		"the answer to %s is not what the service should send",
-		"A proxy or sign-in page may stand between this machine and the service; check report_url and authority_url."
-	},
-	[MSGTRACE_BAD_ROW] = {
-		ERRCODE_FDW_INVALID_DATA_TYPE,
-		"a record in the answer to %s cannot be read",
-		"Exclude its time range in the query, and report the record to us."
-	},
-	[MSGTRACE_FOREIGN_LINK] = {
-		ERRCODE_PROTOCOL_VIOLATION,
-		"the next page of %s is said to be on another host",
-		"It was not followed, since it would have been sent the token. Check the server option report_url."
-	},
-	[MSGTRACE_BAD_LINK] = {
-		ERRCODE_PROTOCOL_VIOLATION,
-		"the service does not lead to the end of %s",
-		"Its links to further pages are refused, repeat or do not end. Try again later."
-	},
-	[MSGTRACE_REQUEST_LIMIT] = {
-		ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-		"the query needs more requests for %s than o365_msgtrace.max_requests_per_query allows",
-		"Ask for a shorter range of received, or raise the setting."
-	},
+	[MSGTRACE_NO_CLIENT] =
+		{ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION, "could not set up the HTTP client for %s",
+		 "The process may be out of file descriptors: see max_files_per_process."},
+	[MSGTRACE_UNRESOLVED] =
+		{ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION, "could not resolve the host for %s",
+		 "Check the host's name in the server's options, and this machine's name resolution."},
+	[MSGTRACE_UNREACHABLE] =
+		{ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
+		 "could not connect to the host for %s",
+		 "Check the network, firewall and proxy between this machine and the host."},
+	[MSGTRACE_UNTRUSTED] =
+		{ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
+		 "could not establish a trusted TLS connection for %s",
+		 "If a proxy inspects TLS here, name its certificate authority in the server option ca_file."},
+	[MSGTRACE_TIMED_OUT] =
+		{ERRCODE_CONNECTION_FAILURE, "timeout while waiting for %s",
+		 "Raise the server option connect_timeout or request_timeout if the service is just slow."},
+	[MSGTRACE_BROKEN_OFF] = {ERRCODE_CONNECTION_FAILURE, "the connection broke off during %s",
+							 "Try again; nothing of the unfinished answer was used."},
+	[MSGTRACE_TOO_LARGE] = {ERRCODE_FDW_ERROR, "the answer to %s is larger than max_response_size",
+							"Raise the server option max_response_size, or lower page_size."},
+	[MSGTRACE_SIGN_IN_REFUSED] = {ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
+								  "%s was refused", NULL},
+	[MSGTRACE_UNAUTHORIZED] =
+		{ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
+		 "the service did not accept the token for %s",
+		 "Check the server options tenant_id and resource. If the words above name 8bd644d1-64a1-4d4b-ae52-2e0cbf64e373, its service principal is missing in the tenant: see README."},
+	[MSGTRACE_FORBIDDEN] =
+		{ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
+		 "the service denied access to %s",
+		 "Grant the application permission ExchangeMessageTrace.Read.All with admin consent, and create the service principal of app 8bd644d1-64a1-4d4b-ae52-2e0cbf64e373; it takes effect after hours. See README."},
+	[MSGTRACE_THROTTLED] =
+		{ERRCODE_FDW_ERROR, "the tenant's request limit stayed exhausted during %s",
+		 "The service allows 100 requests in 5 minutes for all tools of the tenant together; ask for a shorter time range, or later."},
+	[MSGTRACE_REFUSED] = {ERRCODE_FDW_ERROR, "the service refused %s",
+						  "Check the server option report_url."},
+	[MSGTRACE_UNAVAILABLE] = {ERRCODE_CONNECTION_FAILURE, "the service failed during %s",
+							  "Try again later; the service, not the query, is at fault."},
+	[MSGTRACE_UNREADABLE] =
+		{ERRCODE_PROTOCOL_VIOLATION, "the answer to %s is not what the service should send",
+		 "A proxy or sign-in page may stand between this machine and the service; check report_url and authority_url."},
+	[MSGTRACE_BAD_ROW] = {ERRCODE_FDW_INVALID_DATA_TYPE,
+						  "a record in the answer to %s cannot be read",
+						  "Exclude its time range in the query, and report the record to us."},
+	[MSGTRACE_FOREIGN_LINK] =
+		{ERRCODE_PROTOCOL_VIOLATION, "the next page of %s is said to be on another host",
+		 "It was not followed, since it would have been sent the token. Check the server option report_url."},
+	[MSGTRACE_BAD_LINK] =
+		{ERRCODE_PROTOCOL_VIOLATION, "the service does not lead to the end of %s",
+		 "Its links to further pages are refused, repeat or do not end. Try again later."},
+	[MSGTRACE_REQUEST_LIMIT] =
+		{ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+		 "the query needs more requests for %s than o365_msgtrace.max_requests_per_query allows",
+		 "Ask for a shorter range of received, or raise the setting."},
 	[MSGTRACE_CLOCK_SKEW] = {
 		ERRCODE_FDW_ERROR,
 		"the clock of the service differs from this machine's by more than a day: %s was not asked for",
-		"Set the clock of this machine."
-	}
-};
+		"Set the clock of this machine."}};
+/* clang-format on */
 
 /* What Entra's most common refusals mean, and what to do. */
 typedef struct EntraHint
 {
-	int			code;
+	int code;
 	const char *hint;
 } EntraHint;
 
 static const EntraHint entra_hints[] = {
-	{7000215, "The option client_secret of the user mapping is wrong: give the secret's value, not its id."},
-	{7000222, "The client secret has expired: make a new one in the app registration and put it into the user mapping."},
-	{700016, "The app registration is not in this tenant: check client_id in the user mapping and tenant_id of the server."},
+	{7000215,
+	 "The option client_secret of the user mapping is wrong: give the secret's value, not its id."},
+	{7000222,
+	 "The client secret has expired: make a new one in the app registration and put it into the user mapping."},
+	{700016,
+	 "The app registration is not in this tenant: check client_id in the user mapping and tenant_id of the server."},
 	{90002, "There is no such tenant: check the server option tenant_id."},
 	{70011, "The scope is wrong: check the server option resource."},
 	{65001, "An administrator of the tenant has not consented to the application's permissions."},
-	{53003, "A conditional access policy of the tenant blocks the application."}
-};
+	{53003, "A conditional access policy of the tenant blocks the application."}};
 
 static const char *
 hint_for(const MsgTraceStatus *status)
@@ -184,7 +151,8 @@ append_progress(StringInfo detail, const MsgTraceStatus *status, const MsgTraceP
 	{
 		appendStringInfo(detail, " They reach from %s", timestamptz_to_str(counts->asked_to));
 		appendStringInfo(detail, " back to %s;", timestamptz_to_str(status->slice_to));
-		appendStringInfo(detail, " the query asks back to %s.", timestamptz_to_str(counts->asked_from));
+		appendStringInfo(detail, " the query asks back to %s.",
+						 timestamptz_to_str(counts->asked_from));
 	}
 }
 
@@ -203,7 +171,8 @@ detail_of(const MsgTraceStatus *status, const MsgTracePagerCounts *counts)
 			append_progress(&detail, status, counts);
 			break;
 		case MSGTRACE_CLOCK_SKEW:
-			appendStringInfo(&detail, "The service's clock is " INT64_FORMAT " seconds ahead of ours.",
+			appendStringInfo(&detail,
+							 "The service's clock is " INT64_FORMAT " seconds ahead of ours.",
 							 status->seconds);
 			break;
 		case MSGTRACE_FOREIGN_LINK:
@@ -221,34 +190,33 @@ msgtrace_error_raise(const MsgTraceStatus *status, const MsgTracePagerCounts *co
 	const FaultText *text = &fault_texts[status->fault];
 	const char *detail = detail_of(status, counts);
 	const char *asked = status->asked ? status->asked : "message trace";
-	char	   *message;
+	char *message;
 
 	Assert(status->fault != MSGTRACE_OK);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 	message = psprintf(text->message, asked);
 #pragma GCC diagnostic pop
-	ereport(ERROR,
-			errcode(text->sqlstate),
-			errmsg_internal("%s", message),
-			*detail ? errdetail_internal("%s", detail) : 0,
-			errhint("%s", hint_for(status)));
+	ereport(ERROR, errcode(text->sqlstate), errmsg_internal("%s", message),
+			*detail ? errdetail_internal("%s", detail) : 0, errhint("%s", hint_for(status)));
 }
 
 void
 msgtrace_error_warn_of_skew(int64 seconds)
 {
-	ereport(WARNING,
-			errcode(ERRCODE_FDW_ERROR),
-			errmsg("the clock of the service differs from this machine's by " INT64_FORMAT " seconds", seconds),
-			errdetail("now() in a query is this machine's; what the service holds goes by its own clock."),
-			errhint("Set the clock of this machine."));
+	ereport(
+		WARNING, errcode(ERRCODE_FDW_ERROR),
+		errmsg("the clock of the service differs from this machine's by " INT64_FORMAT " seconds",
+			   seconds),
+		errdetail(
+			"now() in a query is this machine's; what the service holds goes by its own clock."),
+		errhint("Set the clock of this machine."));
 }
 
 void
 msgtrace_error_warn_of_replaced(int64 count)
 {
-	ereport(WARNING,
-			errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-			errmsg(INT64_FORMAT " characters that text cannot hold were replaced by U+FFFD", count));
+	ereport(
+		WARNING, errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+		errmsg(INT64_FORMAT " characters that text cannot hold were replaced by U+FFFD", count));
 }

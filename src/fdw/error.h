@@ -24,4 +24,4 @@ extern void msgtrace_error_warn_of_skew(int64 seconds);
 /* Warn of characters that were replaced, as PostgreSQL cannot hold them. */
 extern void msgtrace_error_warn_of_replaced(int64 count);
 
-#endif							/* MSGTRACE_ERROR_H */
+#endif /* MSGTRACE_ERROR_H */

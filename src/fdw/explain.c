@@ -20,7 +20,7 @@
 static void
 explain_filter(ForeignScan *plan, ExplainState *es)
 {
-	List	   *context = set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL);
+	List *context = set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL);
 	const char *filter = msgtrace_quals_describe(list_nth(plan->fdw_private, MSGTRACE_PLAN_KINDS),
 												 plan->fdw_exprs, context);
 
@@ -44,7 +44,7 @@ void
 msgtrace_explain_scan(ForeignScanState *node, ExplainState *es)
 {
 	MsgTraceScanStats stats;
-	char	   *first_request;
+	char *first_request;
 
 	if (es->verbose)
 		explain_filter((ForeignScan *) node->ss.ps.plan, es);

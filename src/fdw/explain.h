@@ -17,4 +17,4 @@
 
 extern void msgtrace_explain_scan(ForeignScanState *node, ExplainState *es);
 
-#endif							/* MSGTRACE_EXPLAIN_H */
+#endif /* MSGTRACE_EXPLAIN_H */

@@ -14,4 +14,4 @@
 
 extern Datum o365_msgtrace_handler(PG_FUNCTION_ARGS);
 
-#endif							/* MSGTRACE_HANDLER_H */
+#endif /* MSGTRACE_HANDLER_H */

@@ -37,8 +37,7 @@ static void
 check_remote_schema(const char *name)
 {
 	if (strcmp(name, REMOTE_SCHEMA) != 0)
-		ereport(ERROR,
-				errcode(ERRCODE_FDW_SCHEMA_NOT_FOUND),
+		ereport(ERROR, errcode(ERRCODE_FDW_SCHEMA_NOT_FOUND),
 				errmsg("there is no remote schema \"%s\"", name),
 				errhint("Import the schema \"" REMOTE_SCHEMA "\"."));
 }
@@ -47,8 +46,7 @@ static void
 check_no_options(List *options)
 {
 	if (options != NIL)
-		ereport(ERROR,
-				errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 				errmsg("invalid option \"%s\" for IMPORT FOREIGN SCHEMA",
 					   ((DefElem *) linitial(options))->defname),
 				errhint("There are none; set options on the server or on the table made."));

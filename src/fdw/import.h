@@ -14,4 +14,4 @@
 
 extern List *msgtrace_import_schema(ImportForeignSchemaStmt *stmt, Oid server_id);
 
-#endif							/* MSGTRACE_IMPORT_H */
+#endif /* MSGTRACE_IMPORT_H */

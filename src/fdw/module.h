@@ -12,11 +12,11 @@
 
 typedef enum MsgTraceClockSource
 {
-	MSGTRACE_CLOCK_LOCAL,		/* ours, plus the offset of the service's */
-	MSGTRACE_CLOCK_OF_SERVICE	/* the service's, as it was last told */
+	MSGTRACE_CLOCK_LOCAL,	  /* ours, plus the offset of the service's */
+	MSGTRACE_CLOCK_OF_SERVICE /* the service's, as it was last told */
 } MsgTraceClockSource;
 
-extern int	msgtrace_max_requests_per_query;	/* 0 = no limit */
-extern int	msgtrace_clock_source;	/* MsgTraceClockSource */
+extern int msgtrace_max_requests_per_query; /* 0 = no limit */
+extern int msgtrace_clock_source;			/* MsgTraceClockSource */
 
-#endif							/* MSGTRACE_MODULE_H */
+#endif /* MSGTRACE_MODULE_H */

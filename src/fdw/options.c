@@ -37,26 +37,26 @@ typedef enum OptionPlace
 typedef enum OptionType
 {
 	IS_TEXT,
-	IS_CHOICE,					/* one of `choices` */
+	IS_CHOICE, /* one of `choices` */
 	IS_BOOLEAN,
 	IS_INTEGER,
-	IS_DURATION,				/* milliseconds, written with a unit */
-	IS_SIZE,					/* bytes, written with a unit or without */
-	IS_URL,						/* https; http on loopback */
-	IS_FILE						/* a readable file of the server's */
+	IS_DURATION, /* milliseconds, written with a unit */
+	IS_SIZE,	 /* bytes, written with a unit or without */
+	IS_URL,		 /* https; http on loopback */
+	IS_FILE		 /* a readable file of the server's */
 } OptionType;
 
 typedef struct Option
 {
 	const char *name;
-	int			places;			/* OptionPlace bits */
-	OptionType	type;
-	const char *default_value;	/* as it would be written; NULL = none */
-	int			minimum;		/* of numbers, in the unit of the type */
-	int			maximum;
+	int places; /* OptionPlace bits */
+	OptionType type;
+	const char *default_value; /* as it would be written; NULL = none */
+	int minimum;			   /* of numbers, in the unit of the type */
+	int maximum;
 	const char *choices[3];
-	bool		required;		/* of the places where it may stand */
-	void		(*check) (const char *name, const char *value);
+	bool required; /* of the places where it may stand */
+	void (*check)(const char *name, const char *value);
 	const char *description;
 } Option;
 
@@ -66,113 +66,135 @@ static void check_not_empty(const char *name, const char *value);
 
 #define ONE_HOUR_MS (60 * 60 * 1000)
 
+/* clang-format off: one line a fact */
 static const Option options[] = {
-	{
-		.name = "api", .places = ON_SERVER, .type = IS_CHOICE,
-		.default_value = "graph", .choices = {"graph"},
-		.description = "Which API is asked; graph is Microsoft Graph"
-	},
-	{
-		.name = "tenant_id", .places = ON_SERVER, .type = IS_TEXT,
-		.required = true, .check = check_tenant_id,
-		.description = "Directory (tenant) id, or a domain of the tenant"
-	},
-	{
-		.name = "tenant_label", .places = ON_SERVER, .type = IS_TEXT,
-		.default_value = "the server's name", .check = check_not_empty,
-		.description = "Value of a column named tenant"
-	},
-	{
-		.name = "report_url", .places = ON_SERVER, .type = IS_URL,
-		.default_value = "https://graph.microsoft.com/v1.0/admin/exchange/tracing/messageTraces",
-		.description = "URL of the list; another host than Microsoft's is for superusers"
-	},
-	{
-		.name = "authority_url", .places = ON_SERVER, .type = IS_URL,
-		.default_value = "https://login.microsoftonline.com",
-		.description = "Sign-in host; another than Microsoft's is for superusers"
-	},
-	{
-		.name = "resource", .places = ON_SERVER, .type = IS_URL,
-		.default_value = "https://graph.microsoft.com",
-		.description = "What the token is for; another host than Microsoft's is for superusers"
-	},
-	{
-		.name = "request_timeout", .places = ON_SERVER, .type = IS_DURATION,
-		.default_value = "300s", .minimum = 0, .maximum = 24 * ONE_HOUR_MS,
-		.description = "Longest time for one page; 0 is no limit"
-	},
-	{
-		.name = "connect_timeout", .places = ON_SERVER, .type = IS_DURATION,
-		.default_value = "10s", .minimum = 1, .maximum = ONE_HOUR_MS,
-		.description = "Longest time for name resolution, connection and TLS"
-	},
-	{
-		.name = "retry_initial_interval", .places = ON_SERVER, .type = IS_DURATION,
-		.default_value = "1s", .minimum = 0, .maximum = 20000,
-		.description = "Pause before the first retry, doubled at each one; at most 20s"
-	},
-	{
-		.name = "max_retries", .places = ON_SERVER, .type = IS_INTEGER,
-		.default_value = "5", .minimum = 0, .maximum = 20,
-		.description = "Retries of a request after a 503 or a broken connection; 0 is none"
-	},
-	{
-		.name = "ca_file", .places = ON_SERVER, .type = IS_FILE,
-		.description = "PEM file of certificate authorities beside the system's; superusers and pg_read_server_files"
-	},
-	{
-		.name = "max_response_size", .places = ON_SERVER, .type = IS_SIZE,
-		.default_value = "64MB", .minimum = 1024, .maximum = 512 * 1024 * 1024,
-		.description = "A longer body is an error"
-	},
-	{
-		.name = "page_size", .places = ON_SERVER | ON_TABLE, .type = IS_INTEGER,
-		.default_value = "5000", .minimum = 1, .maximum = MSGTRACE_GRAPH_MAX_PAGE_SIZE,
-		.description = "Rows asked for in one request"
-	},
-	{
-		.name = "normalize", .places = ON_SERVER | ON_TABLE, .type = IS_BOOLEAN,
-		.default_value = "true",
-		.description = "Addresses in lower case, status in one spelling, empty text as NULL"
-	},
-	{
-		.name = "rows_per_day", .places = ON_SERVER | ON_TABLE, .type = IS_INTEGER,
-		.default_value = "100000", .minimum = 1, .maximum = 1000000000,
-		.description = "Rows of the tenant in a day, for the planner and the first request"
-	},
-	{
-		.name = "auth", .places = ON_MAPPING, .type = IS_CHOICE,
-		.default_value = "oauth", .choices = {"oauth"},
-		.description = "How to sign in; oauth is client id and secret"
-	},
-	{
-		.name = "client_id", .places = ON_MAPPING, .type = IS_TEXT,
-		.required = true, .check = check_not_empty,
-		.description = "Application (client) id of the app registration"
-	},
-	{
-		.name = "client_secret", .places = ON_MAPPING, .type = IS_TEXT,
-		.required = true, .check = check_client_secret,
-		.description = "Value of a client secret of the app registration, not its id"
-	},
-	{
-		.name = "table", .places = ON_TABLE, .type = IS_CHOICE,
-		.default_value = "message_trace", .choices = {"message_trace"},
-		.description = "What the foreign table shows"
-	},
-	{
-		.name = "field", .places = ON_COLUMN, .type = IS_TEXT,
-		.default_value = "by the column's name", .check = check_not_empty,
-		.description = "The service's property that the column shows"
-	}
-};
+	{.name = "api",
+	 .places = ON_SERVER,
+	 .type = IS_CHOICE,
+	 .default_value = "graph",
+	 .choices = {"graph"},
+	 .description = "Which API is asked; graph is Microsoft Graph"},
+	{.name = "tenant_id",
+	 .places = ON_SERVER,
+	 .type = IS_TEXT,
+	 .required = true,
+	 .check = check_tenant_id,
+	 .description = "Directory (tenant) id, or a domain of the tenant"},
+	{.name = "tenant_label",
+	 .places = ON_SERVER,
+	 .type = IS_TEXT,
+	 .default_value = "the server's name",
+	 .check = check_not_empty,
+	 .description = "Value of a column named tenant"},
+	{.name = "report_url",
+	 .places = ON_SERVER,
+	 .type = IS_URL,
+	 .default_value = "https://graph.microsoft.com/v1.0/admin/exchange/tracing/messageTraces",
+	 .description = "URL of the list; another host than Microsoft's is for superusers"},
+	{.name = "authority_url",
+	 .places = ON_SERVER,
+	 .type = IS_URL,
+	 .default_value = "https://login.microsoftonline.com",
+	 .description = "Sign-in host; another than Microsoft's is for superusers"},
+	{.name = "resource",
+	 .places = ON_SERVER,
+	 .type = IS_URL,
+	 .default_value = "https://graph.microsoft.com",
+	 .description = "What the token is for; another host than Microsoft's is for superusers"},
+	{.name = "request_timeout",
+	 .places = ON_SERVER,
+	 .type = IS_DURATION,
+	 .default_value = "300s",
+	 .minimum = 0,
+	 .maximum = 24 * ONE_HOUR_MS,
+	 .description = "Longest time for one page; 0 is no limit"},
+	{.name = "connect_timeout",
+	 .places = ON_SERVER,
+	 .type = IS_DURATION,
+	 .default_value = "10s",
+	 .minimum = 1,
+	 .maximum = ONE_HOUR_MS,
+	 .description = "Longest time for name resolution, connection and TLS"},
+	{.name = "retry_initial_interval",
+	 .places = ON_SERVER,
+	 .type = IS_DURATION,
+	 .default_value = "1s",
+	 .minimum = 0,
+	 .maximum = 20000,
+	 .description = "Pause before the first retry, doubled at each one; at most 20s"},
+	{.name = "max_retries",
+	 .places = ON_SERVER,
+	 .type = IS_INTEGER,
+	 .default_value = "5",
+	 .minimum = 0,
+	 .maximum = 20,
+	 .description = "Retries of a request after a 503 or a broken connection; 0 is none"},
+	{.name = "ca_file",
+	 .places = ON_SERVER,
+	 .type = IS_FILE,
+	 .description =
+		 "PEM file of certificate authorities beside the system's; superusers and pg_read_server_files"},
+	{.name = "max_response_size",
+	 .places = ON_SERVER,
+	 .type = IS_SIZE,
+	 .default_value = "64MB",
+	 .minimum = 1024,
+	 .maximum = 512 * 1024 * 1024,
+	 .description = "A longer body is an error"},
+	{.name = "page_size",
+	 .places = ON_SERVER | ON_TABLE,
+	 .type = IS_INTEGER,
+	 .default_value = "5000",
+	 .minimum = 1,
+	 .maximum = MSGTRACE_GRAPH_MAX_PAGE_SIZE,
+	 .description = "Rows asked for in one request"},
+	{.name = "normalize",
+	 .places = ON_SERVER | ON_TABLE,
+	 .type = IS_BOOLEAN,
+	 .default_value = "true",
+	 .description = "Addresses in lower case, status in one spelling, empty text as NULL"},
+	{.name = "rows_per_day",
+	 .places = ON_SERVER | ON_TABLE,
+	 .type = IS_INTEGER,
+	 .default_value = "100000",
+	 .minimum = 1,
+	 .maximum = 1000000000,
+	 .description = "Rows of the tenant in a day, for the planner and the first request"},
+	{.name = "auth",
+	 .places = ON_MAPPING,
+	 .type = IS_CHOICE,
+	 .default_value = "oauth",
+	 .choices = {"oauth"},
+	 .description = "How to sign in; oauth is client id and secret"},
+	{.name = "client_id",
+	 .places = ON_MAPPING,
+	 .type = IS_TEXT,
+	 .required = true,
+	 .check = check_not_empty,
+	 .description = "Application (client) id of the app registration"},
+	{.name = "client_secret",
+	 .places = ON_MAPPING,
+	 .type = IS_TEXT,
+	 .required = true,
+	 .check = check_client_secret,
+	 .description = "Value of a client secret of the app registration, not its id"},
+	{.name = "table",
+	 .places = ON_TABLE,
+	 .type = IS_CHOICE,
+	 .default_value = "message_trace",
+	 .choices = {"message_trace"},
+	 .description = "What the foreign table shows"},
+	{.name = "field",
+	 .places = ON_COLUMN,
+	 .type = IS_TEXT,
+	 .default_value = "by the column's name",
+	 .check = check_not_empty,
+	 .description = "The service's property that the column shows"}};
+/* clang-format on */
 
 /* Hosts that anyone may aim a server at: those of Microsoft's plans. */
-static const char *const microsoft_urls[] = {
-	"https://graph.microsoft.com",
-	"https://login.microsoftonline.com"
-};
+static const char *const microsoft_urls[] = {"https://graph.microsoft.com",
+											 "https://login.microsoftonline.com"};
 
 /* ------------------------------------------------------------- places */
 
@@ -190,7 +212,7 @@ place_of_catalog(Oid catalog)
 		case AttributeRelationId:
 			return ON_COLUMN;
 		default:
-			return 0;			/* the wrapper itself has none */
+			return 0; /* the wrapper itself has none */
 	}
 }
 
@@ -226,15 +248,14 @@ const char *
 msgtrace_nearest_name(const char *name, const char *const *names, int count)
 {
 	const char *nearest = NULL;
-	int			nearest_distance = (int) strlen(name) / 2 + 2;
+	int nearest_distance = (int) strlen(name) / 2 + 2;
 
 	if (strlen(name) >= NAMEDATALEN)
 		return NULL;
 	for (int i = 0; i < count; i++)
 	{
-		int			distance = varstr_levenshtein(name, (int) strlen(name),
-												  names[i], (int) strlen(names[i]),
-												  1, 1, 1, true);
+		int distance = varstr_levenshtein(name, (int) strlen(name), names[i],
+										  (int) strlen(names[i]), 1, 1, 1, true);
 
 		if (distance < nearest_distance)
 		{
@@ -249,7 +270,7 @@ static const char *
 nearest_option(const char *name, OptionPlace place)
 {
 	const char *names[lengthof(options)];
-	int			count = 0;
+	int count = 0;
 
 	for (size_t i = 0; i < lengthof(options); i++)
 	{
@@ -266,17 +287,14 @@ refuse_unknown(const char *name, OptionPlace place)
 	const char *nearest = nearest_option(name, place);
 
 	if (elsewhere)
-		ereport(ERROR,
-				errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 				errmsg("option \"%s\" does not belong to a %s", name, place_name(place)),
 				errhint("It is an option of a %s.",
 						place_name(elsewhere->places & -elsewhere->places)));
-	ereport(ERROR,
-			errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+	ereport(ERROR, errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 			errmsg("invalid option \"%s\" for a %s", name, place_name(place)),
-			nearest
-			? errhint("Perhaps you meant the option \"%s\".", nearest)
-			: errhint("SELECT * FROM o365_msgtrace.option_list() shows all options."));
+			nearest ? errhint("Perhaps you meant the option \"%s\".", nearest)
+					: errhint("SELECT * FROM o365_msgtrace.option_list() shows all options."));
 }
 
 /* ------------------------------------------------------------- values */
@@ -284,18 +302,15 @@ refuse_unknown(const char *name, OptionPlace place)
 static void
 refuse_value(const char *name, const char *value, const char *hint)
 {
-	ereport(ERROR,
-			errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-			errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-			errhint("%s", hint));
+	ereport(ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+			errmsg("invalid value for option \"%s\": \"%s\"", name, value), errhint("%s", hint));
 }
 
 static void
 check_not_empty(const char *name, const char *value)
 {
 	if (*value == '\0')
-		ereport(ERROR,
-				errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 				errmsg("option \"%s\" cannot be empty", name));
 }
 
@@ -307,11 +322,14 @@ check_tenant_id(const char *name, const char *value)
 	for (size_t i = 0; i < lengthof(shared); i++)
 	{
 		if (pg_strcasecmp(value, shared[i]) == 0)
-			refuse_value(name, value,
-						 "An application signs in to one tenant: give its directory id or a domain of it.");
+			refuse_value(
+				name, value,
+				"An application signs in to one tenant: give its directory id or a domain of it.");
 	}
-	if (*value == '\0' || value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")])
-		refuse_value(name, value, "Give the directory id (a GUID) or a domain such as contoso.onmicrosoft.com.");
+	if (*value == '\0' ||
+		value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")])
+		refuse_value(name, value,
+					 "Give the directory id (a GUID) or a domain such as contoso.onmicrosoft.com.");
 }
 
 static bool
@@ -334,10 +352,11 @@ check_client_secret(const char *name, const char *value)
 {
 	check_not_empty(name, value);
 	if (looks_like_guid(value))
-		ereport(WARNING,
-				errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-				errmsg("%s looks like the id of a secret, not like its value", name),
-				errhint("The portal shows a secret's value once, in the column \"Value\"; the \"Secret ID\" beside it does not sign in."));
+		ereport(
+			WARNING, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+			errmsg("%s looks like the id of a secret, not like its value", name),
+			errhint(
+				"The portal shows a secret's value once, in the column \"Value\"; the \"Secret ID\" beside it does not sign in."));
 }
 
 static bool
@@ -350,12 +369,14 @@ static void
 check_file(const Option *option, const char *value)
 {
 	if (!is_absolute_path(value))
-		refuse_value(option->name, value, "Give the absolute path of a file on the database server.");
+		refuse_value(option->name, value,
+					 "Give the absolute path of a file on the database server.");
 	if (!is_superuser_or_reads_files())
-		ereport(ERROR,
-				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("permission denied to set option \"%s\"", option->name),
-				errhint("It names a file of the database server: only superusers and members of pg_read_server_files may set it."));
+		ereport(
+			ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			errmsg("permission denied to set option \"%s\"", option->name),
+			errhint(
+				"It names a file of the database server: only superusers and members of pg_read_server_files may set it."));
 }
 
 static bool
@@ -365,10 +386,10 @@ is_loopback(const char *url)
 
 	for (size_t i = 0; i < lengthof(prefixes); i++)
 	{
-		size_t		length = strlen(prefixes[i]);
+		size_t length = strlen(prefixes[i]);
 
 		if (pg_strncasecmp(url, prefixes[i], length) == 0 &&
-			strchr(":/", url[length]) != NULL)	/* finds the end, too */
+			strchr(":/", url[length]) != NULL) /* finds the end, too */
 			return true;
 	}
 	return false;
@@ -390,16 +411,19 @@ static void
 check_url(const Option *option, const char *value)
 {
 	if (pg_strncasecmp(value, "https://", 8) != 0 && !is_loopback(value))
-		refuse_value(option->name, value, "Give a URL that begins with https://; http:// is for localhost only.");
+		refuse_value(option->name, value,
+					 "Give a URL that begins with https://; http:// is for localhost only.");
 	if (!msgtrace_http_is_plain_url(value))
-		ereport(ERROR,				/* the value may hold a password */
-				errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-				errmsg("invalid URL for option \"%s\"", option->name),
-				errhint("Give scheme, host, port and path, with nothing before @ and nothing after ? or #."));
+		ereport(
+			ERROR, /* the value may hold a password */
+			errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+			errmsg("invalid URL for option \"%s\"", option->name),
+			errhint(
+				"Give scheme, host, port and path, with nothing before @ and nothing after ? or #."));
 	if (!is_microsofts(value) && !superuser())
-		ereport(ERROR,
-				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("permission denied to point option \"%s\" at a host that is not Microsoft's", option->name),
+		ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("permission denied to point option \"%s\" at a host that is not Microsoft's",
+					   option->name),
 				errdetail("Secrets and tokens are sent to the host named there."),
 				errhint("Ask a superuser to create or alter the server."));
 }
@@ -423,7 +447,7 @@ check_choice(const Option *option, const char *value)
 static bool
 read_number(const Option *option, const char *value, int *number)
 {
-	int			flags = 0;
+	int flags = 0;
 	const char *hint;
 
 	if (option->type == IS_DURATION)
@@ -435,8 +459,8 @@ read_number(const Option *option, const char *value, int *number)
 	}
 	else if (option->type == IS_SIZE)
 		flags = GUC_UNIT_BYTE;
-	return *value && parse_int(value, number, flags, &hint) &&
-		*number >= option->minimum && *number <= option->maximum;
+	return *value && parse_int(value, number, flags, &hint) && *number >= option->minimum &&
+		   *number <= option->maximum;
 }
 
 static const char *
@@ -458,7 +482,7 @@ show_number(const Option *option, int number)
 static void
 check_number(const Option *option, const char *value)
 {
-	int			number;
+	int number;
 	const char *what = "a whole number";
 
 	if (*value && read_number(option, value, &number))
@@ -468,15 +492,14 @@ check_number(const Option *option, const char *value)
 	else if (option->type == IS_SIZE)
 		what = "a size such as 64MB";
 	refuse_value(option->name, value,
-				 psprintf("Give %s from %s to %s.", what,
-						  show_number(option, option->minimum),
+				 psprintf("Give %s from %s to %s.", what, show_number(option, option->minimum),
 						  show_number(option, option->maximum)));
 }
 
 static void
 check_value(const Option *option, const char *value)
 {
-	bool		boolean;
+	bool boolean;
 
 	switch (option->type)
 	{
@@ -510,16 +533,16 @@ check_required(List *given, OptionPlace place)
 {
 	for (size_t i = 0; i < lengthof(options); i++)
 	{
-		ListCell   *cell;
-		bool		found = !(options[i].required && (options[i].places & place));
+		ListCell *cell;
+		bool found = !(options[i].required && (options[i].places & place));
 
-		foreach(cell, given)
+		foreach (cell, given)
 			found = found || strcmp(((DefElem *) lfirst(cell))->defname, options[i].name) == 0;
 		if (!found)
-			ereport(ERROR,
-					errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
-					errmsg("option \"%s\" is required for a %s", options[i].name, place_name(place)),
-					errdetail("%s.", options[i].description));
+			ereport(
+				ERROR, errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				errmsg("option \"%s\" is required for a %s", options[i].name, place_name(place)),
+				errdetail("%s.", options[i].description));
 	}
 }
 
@@ -528,13 +551,13 @@ PG_FUNCTION_INFO_V1(o365_msgtrace_validator);
 Datum
 o365_msgtrace_validator(PG_FUNCTION_ARGS)
 {
-	List	   *given = untransformRelOptions(PG_GETARG_DATUM(0));
+	List *given = untransformRelOptions(PG_GETARG_DATUM(0));
 	OptionPlace place = place_of_catalog(PG_GETARG_OID(1));
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, given)
+	foreach (cell, given)
 	{
-		DefElem    *element = lfirst_node(DefElem, cell);
+		DefElem *element = lfirst_node(DefElem, cell);
 		const Option *option = find_option(element->defname);
 
 		if (option == NULL || !(option->places & place))
@@ -550,7 +573,7 @@ o365_msgtrace_validator(PG_FUNCTION_ARGS)
 /* The options of one thing; the last list that names an option wins. */
 typedef struct OptionLists
 {
-	List	   *lists[3];
+	List *lists[3];
 } OptionLists;
 
 static const char *
@@ -560,11 +583,11 @@ text_option(const OptionLists *given, const char *name)
 
 	for (size_t i = 0; i < lengthof(given->lists); i++)
 	{
-		ListCell   *cell;
+		ListCell *cell;
 
-		foreach(cell, given->lists[i])
+		foreach (cell, given->lists[i])
 		{
-			DefElem    *element = lfirst_node(DefElem, cell);
+			DefElem *element = lfirst_node(DefElem, cell);
 
 			if (strcmp(element->defname, name) == 0)
 				value = defGetString(element);
@@ -577,7 +600,7 @@ static int
 number_option(const OptionLists *given, const char *name)
 {
 	const char *value = text_option(given, name);
-	int			number;
+	int number;
 
 	if (!read_number(find_option(name), value, &number))
 		elog(ERROR, "option \"%s\" has the unchecked value \"%s\"", name, value);
@@ -587,7 +610,7 @@ number_option(const OptionLists *given, const char *name)
 static bool
 boolean_option(const OptionLists *given, const char *name)
 {
-	bool		value = false;
+	bool value = false;
 
 	(void) parse_bool(text_option(given, name), &value);
 	return value;
@@ -634,11 +657,11 @@ msgtrace_settings_read(MsgTraceSettings *settings, Oid table_id, Oid user_id)
 const char *
 msgtrace_column_field(Oid table_id, AttrNumber attno)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, GetForeignColumnOptions(table_id, attno))
+	foreach (cell, GetForeignColumnOptions(table_id, attno))
 	{
-		DefElem    *element = lfirst_node(DefElem, cell);
+		DefElem *element = lfirst_node(DefElem, cell);
 
 		if (strcmp(element->defname, "field") == 0)
 			return defGetString(element);
@@ -676,8 +699,8 @@ type_name(OptionType type)
 static void
 put_option(ReturnSetInfo *result, const Option *option, OptionPlace place)
 {
-	Datum		values[5];
-	bool		nulls[5] = {false};
+	Datum values[5];
+	bool nulls[5] = {false};
 
 	values[0] = CStringGetTextDatum(place_name(place));
 	values[1] = CStringGetTextDatum(option->name);

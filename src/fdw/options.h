@@ -19,11 +19,11 @@
 /* The options that concern one scan, read and with their defaults. */
 typedef struct MsgTraceSettings
 {
-	MsgTraceSessionConfig session;	/* no allowance yet */
+	MsgTraceSessionConfig session; /* no allowance yet */
 	const char *tenant_label;
-	int			page_size;
-	bool		normalize;
-	double		rows_per_day;
+	int page_size;
+	bool normalize;
+	double rows_per_day;
 } MsgTraceSettings;
 
 /*
@@ -38,4 +38,4 @@ extern const char *msgtrace_column_field(Oid table_id, AttrNumber attno);
 /* Of some names the one nearest to `name`, or NULL when none is near. */
 extern const char *msgtrace_nearest_name(const char *name, const char *const *names, int count);
 
-#endif							/* MSGTRACE_OPTIONS_H */
+#endif /* MSGTRACE_OPTIONS_H */

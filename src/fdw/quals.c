@@ -36,10 +36,10 @@
 /* An operator with our column on its left. */
 typedef struct Comparison
 {
-	Var		   *column;
-	Oid			operator;
-	Oid			collation;
-	Expr	   *value;
+	Var *column;
+	Oid operator;
+	Oid collation;
+	Expr *value;
 } Comparison;
 
 static Var *
@@ -57,23 +57,22 @@ column_of(Expr *expr, RelOptInfo *rel)
 static bool
 is_fixed(Expr *expr, PlannerInfo *root)
 {
-	return !contain_volatile_functions((Node *) expr) &&
-		!contain_subplans((Node *) expr) &&
-		bms_is_empty(pull_varnos(root, (Node *) expr));
+	return !contain_volatile_functions((Node *) expr) && !contain_subplans((Node *) expr) &&
+		   bms_is_empty(pull_varnos(root, (Node *) expr));
 }
 
 static bool
 read_comparison(PlannerInfo *root, RelOptInfo *rel, Expr *clause, Comparison *comparison)
 {
-	OpExpr	   *op = (OpExpr *) clause;
-	Expr	   *left;
-	Expr	   *right;
+	OpExpr *op = (OpExpr *) clause;
+	Expr *left;
+	Expr *right;
 
 	if (!IsA(clause, OpExpr) || list_length(op->args) != 2)
 		return false;
 	left = linitial(op->args);
 	right = lsecond(op->args);
-	comparison->operator = op->opno;
+	comparison->operator= op->opno;
 	comparison->collation = op->inputcollid;
 	comparison->column = column_of(left, rel);
 	comparison->value = right;
@@ -81,10 +80,10 @@ read_comparison(PlannerInfo *root, RelOptInfo *rel, Expr *clause, Comparison *co
 	{
 		comparison->column = column_of(right, rel);
 		comparison->value = left;
-		comparison->operator = get_commutator(op->opno);
+		comparison->operator= get_commutator(op->opno);
 	}
 	return comparison->column && OidIsValid(comparison->operator) &&
-		is_fixed(comparison->value, root);
+		   is_fixed(comparison->value, root);
 }
 
 static bool
@@ -97,15 +96,13 @@ is_time(Oid type)
 static bool
 classify_received(const Comparison *comparison, Form_pg_attribute attribute, MsgTraceQualKind *kind)
 {
-	static const MsgTraceQualKind kinds[] = {
-		[BTLessStrategyNumber] = MSGTRACE_RECEIVED_LT,
-		[BTLessEqualStrategyNumber] = MSGTRACE_RECEIVED_LE,
-		[BTEqualStrategyNumber] = MSGTRACE_RECEIVED_EQ,
-		[BTGreaterEqualStrategyNumber] = MSGTRACE_RECEIVED_GE,
-		[BTGreaterStrategyNumber] = MSGTRACE_RECEIVED_GT
-	};
+	static const MsgTraceQualKind kinds[] = {[BTLessStrategyNumber] = MSGTRACE_RECEIVED_LT,
+											 [BTLessEqualStrategyNumber] = MSGTRACE_RECEIVED_LE,
+											 [BTEqualStrategyNumber] = MSGTRACE_RECEIVED_EQ,
+											 [BTGreaterEqualStrategyNumber] = MSGTRACE_RECEIVED_GE,
+											 [BTGreaterStrategyNumber] = MSGTRACE_RECEIVED_GT};
 	TypeCacheEntry *type = lookup_type_cache(TIMESTAMPTZOID, TYPECACHE_BTREE_OPFAMILY);
-	int			strategy;
+	int strategy;
 
 	if (attribute->atttypid != TIMESTAMPTZOID || attribute->atttypmod >= 0 ||
 		!is_time(exprType((Node *) comparison->value)))
@@ -121,16 +118,17 @@ static bool
 is_text_equality(const Comparison *comparison, Form_pg_attribute attribute)
 {
 	return (attribute->atttypid == TEXTOID || attribute->atttypid == VARCHAROID) &&
-		exprType((Node *) comparison->value) == TEXTOID &&
-		get_op_opfamily_strategy(comparison->operator, TEXT_BTREE_FAM_OID) == BTEqualStrategyNumber &&
-		get_collation_isdeterministic(comparison->collation);
+		   exprType((Node *) comparison->value) == TEXTOID &&
+		   get_op_opfamily_strategy(comparison->operator, TEXT_BTREE_FAM_OID) ==
+			   BTEqualStrategyNumber &&
+		   get_collation_isdeterministic(comparison->collation);
 }
 
 static bool
 classify(const Comparison *comparison, Relation relation, const MsgTraceRelation *described,
 		 MsgTraceQualKind *kind)
 {
-	int			index = AttrNumberGetAttrOffset(comparison->column->varattno);
+	int index = AttrNumberGetAttrOffset(comparison->column->varattno);
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation), index);
 
 	switch (described->fields[index])
@@ -153,25 +151,24 @@ static bool
 is_pushed_already(List *kinds, MsgTraceQualKind kind)
 {
 	return (kind == MSGTRACE_SENDER_EQ || kind == MSGTRACE_RECIPIENT_EQ) &&
-		list_member_int(kinds, kind);
+		   list_member_int(kinds, kind);
 }
 
 void
 msgtrace_quals_classify(RelOptInfo *rel, Relation relation, const MsgTraceRelation *described,
 						List **kinds, List **values)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	*kinds = *values = NIL;
-	foreach(cell, rel->baserestrictinfo)
+	foreach (cell, rel->baserestrictinfo)
 	{
 		RestrictInfo *info = lfirst_node(RestrictInfo, cell);
-		Comparison	comparison;
+		Comparison comparison;
 		MsgTraceQualKind kind;
 
 		if (read_comparison(NULL, rel, info->clause, &comparison) &&
-			classify(&comparison, relation, described, &kind) &&
-			!is_pushed_already(*kinds, kind))
+			classify(&comparison, relation, described, &kind) && !is_pushed_already(*kinds, kind))
 		{
 			*kinds = lappend_int(*kinds, kind);
 			*values = lappend(*values, comparison.value);
@@ -188,7 +185,7 @@ msgtrace_quals_classify(RelOptInfo *rel, Relation relation, const MsgTraceRelati
 TimestampTz
 msgtrace_quals_time(Datum value, Oid type)
 {
-	int			overflow = 0;
+	int overflow = 0;
 	TimestampTz time;
 
 	if (type == TIMESTAMPTZOID)
@@ -244,18 +241,19 @@ has_upper_ascii(const char *text)
 static void
 warn_of_spelling(const char *column, const char *value)
 {
-	ereport(WARNING,
-			errcode(ERRCODE_FDW_INVALID_STRING_FORMAT),
-			errmsg("no %s can equal \"%s\"", column, value),
-			errdetail("Addresses are shown with ASCII letters in lower case, so the service was not asked."),
-			errhint("Write \"%s\", or set the option normalize to false.",
-					asc_tolower(value, strlen(value))));
+	ereport(
+		WARNING, errcode(ERRCODE_FDW_INVALID_STRING_FORMAT),
+		errmsg("no %s can equal \"%s\"", column, value),
+		errdetail(
+			"Addresses are shown with ASCII letters in lower case, so the service was not asked."),
+		errhint("Write \"%s\", or set the option normalize to false.",
+				asc_tolower(value, strlen(value))));
 }
 
 /* What the column shows is in the normal form; a constant outside it is not met. */
 static void
-ask_for_address(MsgTraceQuery *query, MsgTraceQualKind kind, const char *value,
-				bool normalize, bool *warned)
+ask_for_address(MsgTraceQuery *query, MsgTraceQualKind kind, const char *value, bool normalize,
+				bool *warned)
 {
 	MsgTraceField field = kind == MSGTRACE_SENDER_EQ ? MSGTRACE_SENDER : MSGTRACE_RECIPIENT;
 
@@ -276,21 +274,21 @@ ask_for_address(MsgTraceQuery *query, MsgTraceQualKind kind, const char *value,
 }
 
 void
-msgtrace_quals_evaluate(List *kinds, List *value_states, ExprContext *econtext,
-						bool normalize, bool *warned, MsgTraceQuery *query)
+msgtrace_quals_evaluate(List *kinds, List *value_states, ExprContext *econtext, bool normalize,
+						bool *warned, MsgTraceQuery *query)
 {
-	ListCell   *kind_cell;
-	ListCell   *state_cell;
+	ListCell *kind_cell;
+	ListCell *state_cell;
 
 	forboth(kind_cell, kinds, state_cell, value_states)
 	{
 		MsgTraceQualKind kind = lfirst_int(kind_cell);
-		ExprState  *state = lfirst(state_cell);
-		bool		is_null;
-		Datum		value = ExecEvalExprSwitchContext(state, econtext, &is_null);
+		ExprState *state = lfirst(state_cell);
+		bool is_null;
+		Datum value = ExecEvalExprSwitchContext(state, econtext, &is_null);
 
 		if (is_null)
-			query->empty = true;	/* a comparison with NULL is true of no row */
+			query->empty = true; /* a comparison with NULL is true of no row */
 		else if (kind == MSGTRACE_SENDER_EQ || kind == MSGTRACE_RECIPIENT_EQ)
 			ask_for_address(query, kind, TextDatumGetCString(value), normalize, warned);
 		else
@@ -336,8 +334,8 @@ char *
 msgtrace_quals_describe(List *kinds, List *values, List *context)
 {
 	StringInfoData text;
-	ListCell   *kind_cell;
-	ListCell   *value_cell;
+	ListCell *kind_cell;
+	ListCell *value_cell;
 
 	initStringInfo(&text);
 	forboth(kind_cell, kinds, value_cell, values)

@@ -35,8 +35,7 @@ typedef enum MsgTraceQualKind
  * lists: kinds (integers) and the expressions of their values.
  */
 extern void msgtrace_quals_classify(RelOptInfo *rel, Relation relation,
-									const MsgTraceRelation *described,
-									List **kinds, List **values);
+									const MsgTraceRelation *described, List **kinds, List **values);
 
 /*
  * Put the values, evaluated now, into the query.  `warned` is set once a value
@@ -54,4 +53,4 @@ extern TimestampTz msgtrace_quals_time(Datum value, Oid type);
  */
 extern char *msgtrace_quals_describe(List *kinds, List *values, List *context);
 
-#endif							/* MSGTRACE_QUALS_H */
+#endif /* MSGTRACE_QUALS_H */

@@ -19,19 +19,21 @@ refuse_column(Relation relation, const char *column)
 	for (int field = 0; field < MSGTRACE_FIELDS; field++)
 		names[field + 1] = msgtrace_field_info[field].column;
 	nearest = msgtrace_nearest_name(column, names, lengthof(names));
-	ereport(ERROR,
-			errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
-			errmsg("column \"%s\" of foreign table \"%s\" is no field of a message trace",
-				   column, RelationGetRelationName(relation)),
-			nearest
-			? errhint("Perhaps it should be named \"%s\"; or name the service's property with OPTIONS (field '...').", nearest)
+	ereport(
+		ERROR, errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
+		errmsg("column \"%s\" of foreign table \"%s\" is no field of a message trace", column,
+			   RelationGetRelationName(relation)),
+		nearest
+			? errhint(
+				  "Perhaps it should be named \"%s\"; or name the service's property with OPTIONS (field '...').",
+				  nearest)
 			: errhint("Name the service's property with OPTIONS (field '...')."));
 }
 
 static int
 field_of_property(MsgTraceRelation *described, const char *property)
 {
-	int			field = msgtrace_field_by_property(property);
+	int field = msgtrace_field_by_property(property);
 
 	if (field >= 0)
 		return field;
@@ -44,7 +46,7 @@ field_of_column(MsgTraceRelation *described, Relation relation, Form_pg_attribut
 {
 	const char *column = NameStr(attribute->attname);
 	const char *property = msgtrace_column_field(RelationGetRelid(relation), attribute->attnum);
-	int			field;
+	int field;
 
 	if (property)
 		return field_of_property(described, property);
@@ -59,7 +61,7 @@ field_of_column(MsgTraceRelation *described, Relation relation, Form_pg_attribut
 MsgTraceRelation *
 msgtrace_relation_describe(Relation relation)
 {
-	TupleDesc	desc = RelationGetDescr(relation);
+	TupleDesc desc = RelationGetDescr(relation);
 	MsgTraceRelation *described = palloc0(sizeof(MsgTraceRelation));
 
 	described->natts = desc->natts;
@@ -70,8 +72,8 @@ msgtrace_relation_describe(Relation relation)
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
 
 		described->fields[i] = attribute->attisdropped
-			? MSGTRACE_NO_FIELD
-			: field_of_column(described, relation, attribute);
+								   ? MSGTRACE_NO_FIELD
+								   : field_of_column(described, relation, attribute);
 	}
 	return described;
 }

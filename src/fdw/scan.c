@@ -28,11 +28,11 @@
 typedef struct TraceScan
 {
 	MsgTraceSettings settings;
-	List	   *kinds;			/* what is pushed: MsgTraceQualKind */
-	List	   *value_states;	/* ExprStates of its values */
+	List *kinds;		/* what is pushed: MsgTraceQualKind */
+	List *value_states; /* ExprStates of its values */
 	MsgTracePagerConfig pager_config;
-	bool		warned;			/* of a constant that the normal form excludes */
-	uint64		number;			/* of this scan, for last_scan() */
+	bool warned;   /* of a constant that the normal form excludes */
+	uint64 number; /* of this scan, for last_scan() */
 
 	/* a loop's own: made at its first row, gone at a rescan */
 	MemoryContext loop_context;
@@ -40,8 +40,8 @@ typedef struct TraceScan
 	MsgTraceStatus status;
 	MsgTracePager *pager;
 
-	MsgTraceScanStats earlier;	/* of the loops before this one */
-	char	   *first_request;
+	MsgTraceScanStats earlier; /* of the loops before this one */
+	char *first_request;
 } TraceScan;
 
 /* ------------------------------------------------- requests of one query */
@@ -50,8 +50,8 @@ typedef struct TraceScan
 typedef struct QueryAllowance
 {
 	MsgTraceAllowance allowance;
-	EState	   *estate;
-	dlist_node	node;
+	EState *estate;
+	dlist_node node;
 	MemoryContextCallback release;
 } QueryAllowance;
 
@@ -66,7 +66,7 @@ forget_query(void *arg)
 static MsgTraceAllowance *
 allowance_of(EState *estate)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 	QueryAllowance *query;
 
 	dlist_foreach(iter, &queries)
@@ -91,8 +91,7 @@ static void
 check_encoding(void)
 {
 	if (GetDatabaseEncoding() != PG_UTF8)
-		ereport(ERROR,
-				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				errmsg("message traces need a database with encoding UTF8"),
 				errdetail("This database has encoding %s.", GetDatabaseEncodingName()));
 }
@@ -100,7 +99,7 @@ check_encoding(void)
 static Oid
 user_of(ForeignScanState *node)
 {
-	Oid			user = msgtrace_check_as_user(node);
+	Oid user = msgtrace_check_as_user(node);
 
 	return OidIsValid(user) ? user : GetUserId();
 }
@@ -109,15 +108,16 @@ void
 msgtrace_begin_scan(ForeignScanState *node, int eflags)
 {
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
-	EState	   *estate = node->ss.ps.state;
-	TraceScan  *scan;
+	EState *estate = node->ss.ps.state;
+	TraceScan *scan;
 	MsgTraceTupleMaker *maker;
 
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 	check_encoding();
 	scan = palloc0(sizeof(TraceScan));
-	msgtrace_settings_read(&scan->settings, RelationGetRelid(node->ss.ss_currentRelation), user_of(node));
+	msgtrace_settings_read(&scan->settings, RelationGetRelid(node->ss.ss_currentRelation),
+						   user_of(node));
 	scan->settings.session.allowance = allowance_of(estate);
 	scan->kinds = list_nth(plan->fdw_private, MSGTRACE_PLAN_KINDS);
 	scan->value_states = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
@@ -136,7 +136,7 @@ msgtrace_begin_scan(ForeignScanState *node, int eflags)
 static double
 expected_rows_per_day(const TraceScan *scan)
 {
-	bool		filtered = scan->query.sender_address || scan->query.recipient_address;
+	bool filtered = scan->query.sender_address || scan->query.recipient_address;
 
 	return filtered ? scan->settings.rows_per_day / 1000 : scan->settings.rows_per_day;
 }
@@ -151,7 +151,8 @@ begin_loop(ForeignScanState *node, TraceScan *scan)
 							scan->settings.normalize, &scan->warned, &scan->query);
 	msgtrace_status_init(&scan->status, scan->loop_context);
 	scan->pager_config.rows_per_day = expected_rows_per_day(scan);
-	scan->pager = msgtrace_pager_open(scan->loop_context, &scan->pager_config, &scan->query, &scan->status);
+	scan->pager = msgtrace_pager_open(scan->loop_context, &scan->pager_config, &scan->query,
+									  &scan->status);
 	scan->number = msgtrace_stats_begin_scan();
 	MemoryContextSwitchTo(before);
 }
@@ -221,11 +222,11 @@ end_of_rows(TraceScan *scan, MsgTracePagerResult result)
 TupleTableSlot *
 msgtrace_iterate_scan(ForeignScanState *node)
 {
-	TraceScan  *scan = node->fdw_state;
+	TraceScan *scan = node->fdw_state;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 	const MsgTraceRow *row = NULL;
 	MsgTracePagerResult result;
-	int64		skew;
+	int64 skew;
 
 	ExecClearTuple(slot);
 	if (scan->pager == NULL)
@@ -247,7 +248,7 @@ msgtrace_iterate_scan(ForeignScanState *node)
 bool
 msgtrace_scan_stats(ForeignScanState *node, MsgTraceScanStats *stats, char **first_request)
 {
-	TraceScan  *scan = node->fdw_state;
+	TraceScan *scan = node->fdw_state;
 
 	if (scan == NULL)
 		return false;

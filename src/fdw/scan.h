@@ -22,6 +22,7 @@ extern void msgtrace_end_scan(ForeignScanState *node);
  * For EXPLAIN ANALYZE: the sums over all loops, and the first request in a form
  * for people (NULL when none was made).  False when the scan was only explained.
  */
-extern bool msgtrace_scan_stats(ForeignScanState *node, MsgTraceScanStats *stats, char **first_request);
+extern bool msgtrace_scan_stats(ForeignScanState *node, MsgTraceScanStats *stats,
+								char **first_request);
 
-#endif							/* MSGTRACE_SCAN_H */
+#endif /* MSGTRACE_SCAN_H */

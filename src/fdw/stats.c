@@ -23,7 +23,7 @@ add_pager_counts(MsgTracePagerCounts *sum, const MsgTracePagerCounts *counts)
 {
 	MsgTracePagerCounts earlier = *sum;
 
-	*sum = *counts;				/* range and completeness are the latest pager's */
+	*sum = *counts; /* range and completeness are the latest pager's */
 	sum->slices += earlier.slices;
 	sum->pages += earlier.pages;
 	sum->received += earlier.received;
@@ -68,7 +68,7 @@ msgtrace_stats_note_scan(uint64 scan, const MsgTracePager *pager)
 static Datum
 interval_of(int64 microseconds)
 {
-	Interval   *interval = palloc0(sizeof(Interval));
+	Interval *interval = palloc0(sizeof(Interval));
 
 	interval->time = microseconds;
 	return IntervalPGetDatum(interval);
@@ -79,9 +79,9 @@ PG_FUNCTION_INFO_V1(o365_msgtrace_last_scan);
 Datum
 o365_msgtrace_last_scan(PG_FUNCTION_ARGS)
 {
-	TupleDesc	desc;
-	Datum		values[11];
-	bool		nulls[11] = {false};
+	TupleDesc desc;
+	Datum values[11];
+	bool nulls[11] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -99,7 +99,7 @@ o365_msgtrace_last_scan(PG_FUNCTION_ARGS)
 	values[6] = Int64GetDatum(last_scan.pager.pages);
 	values[7] = Int64GetDatum(last_scan.session.bytes);
 	values[8] = Int64GetDatum(last_scan.pager.delivered);
-	values[9] = Int64GetDatum(0);	/* a bad row is an error: none is rejected */
+	values[9] = Int64GetDatum(0); /* a bad row is an error: none is rejected */
 	values[10] = interval_of(last_scan.session.waited);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -27,4 +27,4 @@ extern uint64 msgtrace_stats_begin_scan(void);
 /* What it did so far; ignored when another scan has begun since. */
 extern void msgtrace_stats_note_scan(uint64 scan, const MsgTracePager *pager);
 
-#endif							/* MSGTRACE_STATS_H */
+#endif /* MSGTRACE_STATS_H */

@@ -14,4 +14,4 @@
 
 extern PGDLLEXPORT Datum o365_msgtrace_in_transaction_block(PG_FUNCTION_ARGS);
 
-#endif							/* MSGTRACE_TRANSACTION_H */
+#endif /* MSGTRACE_TRANSACTION_H */

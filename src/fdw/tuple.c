@@ -23,30 +23,30 @@ typedef enum Conversion
 {
 	BY_INPUT_FUNCTION,
 	AS_TEXT,
-	AS_KEY_UUID,				/* the row's id, read already */
-	AS_RECEIVED,				/* the row's time, read already */
+	AS_KEY_UUID, /* the row's id, read already */
+	AS_RECEIVED, /* the row's time, read already */
 	AS_BIGINT,
 	AS_CONSTANT
 } Conversion;
 
 typedef struct Column
 {
-	int			index;			/* in the tuple, from 0 */
-	int			field;			/* in the record */
-	const char *name;			/* for messages */
-	Conversion	conversion;
-	FmgrInfo	input;
-	Oid			io_param;
-	int32		typmod;
-	Datum		constant;
-	bool		is_ip;			/* may carry brackets and a port */
+	int index;		  /* in the tuple, from 0 */
+	int field;		  /* in the record */
+	const char *name; /* for messages */
+	Conversion conversion;
+	FmgrInfo input;
+	Oid io_param;
+	int32 typmod;
+	Datum constant;
+	bool is_ip; /* may carry brackets and a port */
 } Column;
 
 struct MsgTraceTupleMaker
 {
-	int			natts;
-	Column	   *columns;
-	int			column_count;
+	int natts;
+	Column *columns;
+	int column_count;
 	MsgTracePageReader reader;
 };
 
@@ -69,7 +69,7 @@ add_position(void *arg)
 static char *
 with_time_zone(const char *text)
 {
-	size_t		length = strlen(text);
+	size_t length = strlen(text);
 
 	if (length > 0 && text[length - 1] == 'Z')
 		return pstrdup(text);
@@ -81,7 +81,7 @@ call_input(Column *column, const MsgTraceRecord *record, char *text)
 {
 	ValuePosition position = {column->name, record->values[MSGTRACE_ID]};
 	ErrorContextCallback callback = {.callback = add_position, .arg = &position};
-	Datum		value;
+	Datum value;
 
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
@@ -97,8 +97,8 @@ call_input(Column *column, const MsgTraceRecord *record, char *text)
 static bool
 read_bigint(const char *text, Datum *value)
 {
-	char	   *end;
-	int64		number;
+	char *end;
+	int64 number;
 
 	errno = 0;
 	number = strtoll(text, &end, 10);
@@ -107,7 +107,8 @@ read_bigint(const char *text, Datum *value)
 }
 
 static bool
-convert(Column *column, const MsgTraceRecord *record, const MsgTraceRow *row, char *text, Datum *value)
+convert(Column *column, const MsgTraceRecord *record, const MsgTraceRow *row, char *text,
+		Datum *value)
 {
 	switch (column->conversion)
 	{
@@ -115,13 +116,13 @@ convert(Column *column, const MsgTraceRecord *record, const MsgTraceRow *row, ch
 			*value = PointerGetDatum(cstring_to_text(text));
 			return true;
 		case AS_KEY_UUID:
-			{
-				pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
+		{
+			pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
 
-				*uuid = row->id;
-				*value = UUIDPGetDatum(uuid);
-				return true;
-			}
+			*uuid = row->id;
+			*value = UUIDPGetDatum(uuid);
+			return true;
+		}
 		case AS_RECEIVED:
 			*value = TimestampTzGetDatum(row->received);
 			return true;
@@ -137,7 +138,7 @@ convert(Column *column, const MsgTraceRecord *record, const MsgTraceRow *row, ch
 static bool
 fill_column(Column *column, const MsgTraceRecord *record, MsgTraceRow *row)
 {
-	char	   *text;
+	char *text;
 
 	if (column->conversion == AS_CONSTANT)
 	{
@@ -151,7 +152,7 @@ fill_column(Column *column, const MsgTraceRecord *record, MsgTraceRow *row)
 	if (text == NULL)
 		return true;
 	if (column->is_ip && *text == '\0')
-		return true;			/* "" is no address, in normal form or not */
+		return true; /* "" is no address, in normal form or not */
 	row->nulls[column->index] = false;
 	return convert(column, record, row, text, &row->values[column->index]);
 }
@@ -182,7 +183,8 @@ conversion_of(int field, Form_pg_attribute attribute)
 		return AS_TEXT;
 	if (attribute->atttypid == UUIDOID && field == MSGTRACE_ID)
 		return AS_KEY_UUID;
-	if (attribute->atttypid == TIMESTAMPTZOID && attribute->atttypmod < 0 && field == MSGTRACE_RECEIVED)
+	if (attribute->atttypid == TIMESTAMPTZOID && attribute->atttypmod < 0 &&
+		field == MSGTRACE_RECEIVED)
 		return AS_RECEIVED;
 	if (attribute->atttypid == INT8OID)
 		return AS_BIGINT;
@@ -192,7 +194,7 @@ conversion_of(int field, Form_pg_attribute attribute)
 static void
 set_up_column(Column *column, Form_pg_attribute attribute, int field, const char *tenant_label)
 {
-	Oid			function;
+	Oid function;
 
 	column->index = AttrNumberGetAttrOffset(attribute->attnum);
 	column->field = field;
@@ -214,15 +216,15 @@ MsgTraceTupleMaker *
 msgtrace_tuple_maker(Relation relation, List *needed, const char *tenant_label, bool normalize)
 {
 	MsgTraceRelation *described = msgtrace_relation_describe(relation);
-	TupleDesc	desc = RelationGetDescr(relation);
+	TupleDesc desc = RelationGetDescr(relation);
 	MsgTraceTupleMaker *maker = palloc0(sizeof(MsgTraceTupleMaker));
-	ListCell   *cell;
+	ListCell *cell;
 
 	maker->natts = desc->natts;
 	maker->columns = palloc0(Max(list_length(needed), 1) * sizeof(Column));
-	foreach(cell, needed)
+	foreach (cell, needed)
 	{
-		int			index = AttrNumberGetAttrOffset(lfirst_int(cell));
+		int index = AttrNumberGetAttrOffset(lfirst_int(cell));
 
 		set_up_column(&maker->columns[maker->column_count++], TupleDescAttr(desc, index),
 					  described->fields[index], tenant_label);

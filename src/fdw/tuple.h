@@ -26,4 +26,4 @@ extern MsgTraceTupleMaker *msgtrace_tuple_maker(Relation relation, List *needed,
 /* The page reader that makes such tuples. */
 extern const MsgTracePageReader *msgtrace_tuple_reader(const MsgTraceTupleMaker *maker);
 
-#endif							/* MSGTRACE_TUPLE_H */
+#endif /* MSGTRACE_TUPLE_H */

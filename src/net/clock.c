@@ -18,11 +18,11 @@
 
 struct MsgTraceClock
 {
-	char		origin[MAX_ORIGIN]; /* hash key: scheme://host:port */
-	bool		known;
-	bool		warned;
-	TimestampTz told;			/* the last Date header */
-	int64		offset;			/* service time - our time, microseconds */
+	char origin[MAX_ORIGIN]; /* hash key: scheme://host:port */
+	bool known;
+	bool warned;
+	TimestampTz told; /* the last Date header */
+	int64 offset;	  /* service time - our time, microseconds */
 };
 
 /* One entry for each service that this backend has talked to. */
@@ -32,7 +32,7 @@ static void
 copy_origin(char *origin, const char *url)
 {
 	const char *authority = strstr(url, "://");
-	size_t		length;
+	size_t length;
 
 	authority = authority ? authority + 3 : url;
 	length = (authority - url) + strcspn(authority, "/?#");
@@ -44,12 +44,12 @@ MsgTraceClock *
 msgtrace_clock_of(const char *url)
 {
 	MsgTraceClock *clock;
-	char		origin[MAX_ORIGIN];
-	bool		found;
+	char origin[MAX_ORIGIN];
+	bool found;
 
 	if (clocks == NULL)
 	{
-		HASHCTL		ctl = {.keysize = MAX_ORIGIN, .entrysize = sizeof(MsgTraceClock)};
+		HASHCTL ctl = {.keysize = MAX_ORIGIN, .entrysize = sizeof(MsgTraceClock)};
 
 		clocks = hash_create("o365_msgtrace clocks", 8, &ctl, HASH_ELEM | HASH_STRINGS);
 	}
@@ -96,7 +96,7 @@ msgtrace_clock_skew(const MsgTraceClock *clock)
 bool
 msgtrace_clock_warn_once(MsgTraceClock *clock)
 {
-	bool		first = !clock->warned;
+	bool first = !clock->warned;
 
 	clock->warned = true;
 	return first;

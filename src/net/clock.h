@@ -39,4 +39,4 @@ extern int64 msgtrace_clock_skew(const MsgTraceClock *clock);
 /* True the first time that it is asked: a warning about it was not yet given. */
 extern bool msgtrace_clock_warn_once(MsgTraceClock *clock);
 
-#endif							/* MSGTRACE_CLOCK_H */
+#endif /* MSGTRACE_CLOCK_H */

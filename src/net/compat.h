@@ -30,12 +30,11 @@
 
 /* 16: the user whom a scan is checked as moved from the range table to the plan */
 #if PG_VERSION_NUM >= 160000
-#define msgtrace_check_as_user(node) \
-	(((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)
+#define msgtrace_check_as_user(node) (((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)
 #else
-#define msgtrace_check_as_user(node) \
-	(exec_rt_fetch(((ForeignScan *) (node)->ss.ps.plan)->scan.scanrelid, \
-				   (node)->ss.ps.state)->checkAsUser)
+#define msgtrace_check_as_user(node)                                                          \
+	(exec_rt_fetch(((ForeignScan *) (node)->ss.ps.plan)->scan.scanrelid, (node)->ss.ps.state) \
+		 ->checkAsUser)
 #endif
 
 /* 17 and 18: more arguments where paths are made */
@@ -66,4 +65,4 @@
 #define MSGTRACE_EXPLAIN_FORMAT_HEADER "commands/explain.h"
 #endif
 
-#endif							/* MSGTRACE_COMPAT_H */
+#endif /* MSGTRACE_COMPAT_H */

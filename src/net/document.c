@@ -18,7 +18,7 @@
 
 struct MsgTraceDocument
 {
-	json_t	   *root;
+	json_t *root;
 	MemoryContextCallback release;
 };
 
@@ -27,7 +27,7 @@ release_root(void *arg)
 {
 	MsgTraceDocument *document = arg;
 
-	json_decref(document->root);	/* ignores NULL */
+	json_decref(document->root); /* ignores NULL */
 	document->root = NULL;
 }
 
@@ -61,12 +61,12 @@ msgtrace_document_free(MsgTraceDocument *document)
 static json_t *
 find_member(const MsgTraceDocument *document, const char *path)
 {
-	json_t	   *node = document->root;
+	json_t *node = document->root;
 
 	while (node && *path)
 	{
-		char		name[MAX_MEMBER_NAME];
-		size_t		length = strcspn(path, ".");
+		char name[MAX_MEMBER_NAME];
+		size_t length = strcspn(path, ".");
 
 		if (length >= sizeof(name))
 			return NULL;
@@ -87,7 +87,7 @@ msgtrace_document_string(const MsgTraceDocument *document, const char *path)
 bool
 msgtrace_document_integer(const MsgTraceDocument *document, const char *path, int64 *value)
 {
-	json_t	   *node = find_member(document, path);
+	json_t *node = find_member(document, path);
 
 	if (json_is_integer(node))
 	{
@@ -96,7 +96,7 @@ msgtrace_document_integer(const MsgTraceDocument *document, const char *path, in
 	}
 	if (json_is_string(node))
 	{
-		char	   *end;
+		char *end;
 
 		errno = 0;
 		*value = strtoll(json_string_value(node), &end, 10);

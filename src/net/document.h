@@ -25,6 +25,7 @@ extern void msgtrace_document_free(MsgTraceDocument *document);
  * passes for a number, as some answers have it.
  */
 extern const char *msgtrace_document_string(const MsgTraceDocument *document, const char *path);
-extern bool msgtrace_document_integer(const MsgTraceDocument *document, const char *path, int64 *value);
+extern bool msgtrace_document_integer(const MsgTraceDocument *document, const char *path,
+									  int64 *value);
 
-#endif							/* MSGTRACE_DOCUMENT_H */
+#endif /* MSGTRACE_DOCUMENT_H */

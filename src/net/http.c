@@ -45,33 +45,33 @@
 
 typedef struct Body
 {
-	char	   *data;			/* malloc'ed, NUL-terminated */
-	size_t		length;
-	size_t		size;			/* allocated */
-	size_t		ceiling;		/* max_response_size */
-	bool		too_large;
-	bool		out_of_memory;
+	char *data; /* malloc'ed, NUL-terminated */
+	size_t length;
+	size_t size;	/* allocated */
+	size_t ceiling; /* max_response_size */
+	bool too_large;
+	bool out_of_memory;
 } Body;
 
 struct MsgTraceHttp
 {
-	CURLM	   *multi;
-	CURL	   *easy;
+	CURLM *multi;
+	CURL *easy;
 	struct curl_slist *headers;
-	char	   *form;			/* wiped and freed when the request ends */
-	int			epoll_fd;
-	int			timer_fd;
-	int			descriptors;	/* reserved from the server's account */
-	TimestampTz curl_alarm;		/* when curl wants to be called, or 0 */
-	TimestampTz own_alarm;		/* when our caller does, or 0 */
-	bool		in_flight;		/* easy is in multi */
-	bool		ended;			/* reply is valid */
-	Body		body;
-	int			retry_after;	/* seconds, -1 = no such header */
+	char *form; /* wiped and freed when the request ends */
+	int epoll_fd;
+	int timer_fd;
+	int descriptors;		/* reserved from the server's account */
+	TimestampTz curl_alarm; /* when curl wants to be called, or 0 */
+	TimestampTz own_alarm;	/* when our caller does, or 0 */
+	bool in_flight;			/* easy is in multi */
+	bool ended;				/* reply is valid */
+	Body body;
+	int retry_after; /* seconds, -1 = no such header */
 	TimestampTz date;
-	char		error[CURL_ERROR_SIZE];
+	char error[CURL_ERROR_SIZE];
 	MsgTraceHttpReply reply;
-	MemoryContextCallback *owner;	/* NULL in the pool */
+	MemoryContextCallback *owner; /* NULL in the pool */
 };
 
 /* The loop of the scan that ended last, for the next one. */
@@ -84,7 +84,7 @@ static MsgTraceHttp *idle_loop = NULL;
 static void
 block_signals(sigset_t *before)
 {
-	sigset_t	all;
+	sigset_t all;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, before);
@@ -120,7 +120,7 @@ arm_timer(MsgTraceHttp *http)
 	if (when != 0)
 	{
 		/* zero would disarm it, so what is due is due in a microsecond */
-		int64		wait = Max(when - GetCurrentTimestamp(), 1);
+		int64 wait = Max(when - GetCurrentTimestamp(), 1);
 
 		spec.it_value.tv_sec = wait / USECS_PER_SEC;
 		spec.it_value.tv_nsec = (wait % USECS_PER_SEC) * 1000;
@@ -171,9 +171,9 @@ on_socket(CURL *easy pg_attribute_unused(), curl_socket_t fd, int what, void *ar
 static bool
 make_room(Body *body, size_t more)
 {
-	size_t		needed = body->length + more + 1;
-	size_t		size = Max(body->size, FIRST_BODY_SIZE);
-	char	   *data;
+	size_t needed = body->length + more + 1;
+	size_t size = Max(body->size, FIRST_BODY_SIZE);
+	char *data;
 
 	if (needed <= body->size)
 		return true;
@@ -191,8 +191,8 @@ make_room(Body *body, size_t more)
 static size_t
 on_body(char *data, size_t one, size_t count, void *arg)
 {
-	Body	   *body = arg;
-	size_t		length = one * count;
+	Body *body = arg;
+	size_t length = one * count;
 
 	body->too_large = length > body->ceiling - body->length;
 	if (body->too_large)
@@ -212,7 +212,7 @@ on_body(char *data, size_t one, size_t count, void *arg)
 static bool
 header_value(const char *line, size_t length, const char *name, char *value, size_t size)
 {
-	size_t		skip = strlen(name);
+	size_t skip = strlen(name);
 
 	if (length <= skip || pg_strncasecmp(line, name, skip) != 0)
 		return false;
@@ -226,12 +226,12 @@ header_value(const char *line, size_t length, const char *name, char *value, siz
 static int
 read_retry_after(const char *value)
 {
-	char	   *end;
-	long		seconds = strtol(value, &end, 10);
+	char *end;
+	long seconds = strtol(value, &end, 10);
 
 	if (end == value)
 	{
-		time_t		when = curl_getdate(value, NULL);
+		time_t when = curl_getdate(value, NULL);
 
 		if (when == -1)
 			return -1;
@@ -244,11 +244,11 @@ static size_t
 on_header(char *line, size_t one, size_t count, void *arg)
 {
 	MsgTraceHttp *http = arg;
-	char		value[64];
+	char value[64];
 
 	if (header_value(line, count, "Date:", value, sizeof(value)))
 	{
-		time_t		date = curl_getdate(value, NULL);
+		time_t date = curl_getdate(value, NULL);
 
 		if (date != -1)
 			http->date = time_t_to_timestamptz(date);
@@ -364,13 +364,13 @@ create(void)
 typedef struct Ownership
 {
 	MemoryContextCallback callback;
-	MsgTraceHttp *http;			/* NULL once it was given back */
+	MsgTraceHttp *http; /* NULL once it was given back */
 } Ownership;
 
 MsgTraceHttp *
 msgtrace_http_open(MemoryContext context, MsgTraceStatus *status)
 {
-	Ownership  *ownership = MemoryContextAllocZero(context, sizeof(Ownership));
+	Ownership *ownership = MemoryContextAllocZero(context, sizeof(Ownership));
 
 	ownership->callback.func = on_owner_gone;
 	ownership->callback.arg = &ownership->http;
@@ -390,7 +390,7 @@ msgtrace_http_open(MemoryContext context, MsgTraceStatus *status)
 void
 msgtrace_http_close(MsgTraceHttp *http)
 {
-	Ownership  *ownership = (Ownership *) http->owner;
+	Ownership *ownership = (Ownership *) http->owner;
 
 	ownership->http = NULL;
 	http->owner = NULL;
@@ -426,9 +426,9 @@ add_headers(MsgTraceHttp *http, const char *const *headers)
 static void
 set_options(MsgTraceHttp *http, const MsgTraceHttpOptions *options, const char *url)
 {
-	CURL	   *easy = http->easy;
+	CURL *easy = http->easy;
 
-	curl_easy_reset(easy);		/* keeps connections and DNS results */
+	curl_easy_reset(easy); /* keeps connections and DNS results */
 	curl_easy_setopt(easy, CURLOPT_URL, url);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, http->headers);
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
@@ -478,11 +478,11 @@ forget_last_answer(MsgTraceHttp *http, const MsgTraceHttpOptions *options)
 }
 
 bool
-msgtrace_http_start(MsgTraceHttp *http, const MsgTraceHttpOptions *options,
-					const char *url, const char *const *headers, const char *form)
+msgtrace_http_start(MsgTraceHttp *http, const MsgTraceHttpOptions *options, const char *url,
+					const char *const *headers, const char *form)
 {
-	CURLMcode	rc;
-	sigset_t	before;
+	CURLMcode rc;
+	sigset_t before;
 
 	end_request(http);
 	forget_last_answer(http, options);
@@ -538,7 +538,7 @@ static void
 take_reply(MsgTraceHttp *http, CURLcode rc)
 {
 	MsgTraceHttpReply *reply = &http->reply;
-	long		http_status = 0;
+	long http_status = 0;
 
 	curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &http_status);
 	reply->fault = fault_of(http, rc);
@@ -555,17 +555,17 @@ take_reply(MsgTraceHttp *http, CURLcode rc)
 static void
 drain_timer(MsgTraceHttp *http)
 {
-	uint64		expirations;
+	uint64 expirations;
 
 	if (read(http->timer_fd, &expirations, sizeof(expirations)) < 0)
-		return;					/* not due after all */
+		return; /* not due after all */
 }
 
 static void
 handle_event(MsgTraceHttp *http, const struct epoll_event *event)
 {
-	int			running;
-	int			what = 0;
+	int running;
+	int what = 0;
 
 	if (event->data.fd == http->timer_fd)
 	{
@@ -591,10 +591,10 @@ bool
 msgtrace_http_poll(MsgTraceHttp *http)
 {
 	struct epoll_event events[MAX_EVENTS];
-	sigset_t	before;
-	CURLMsg    *message;
-	int			count;
-	int			left;
+	sigset_t before;
+	CURLMsg *message;
+	int count;
+	int left;
 
 	block_signals(&before);
 	count = epoll_wait(http->epoll_fd, events, MAX_EVENTS, 0);
@@ -622,9 +622,8 @@ msgtrace_http_reply(MsgTraceHttp *http)
 void
 msgtrace_http_wait(MsgTraceHttp *http)
 {
-	int			events = WaitLatchOrSocket(MyLatch,
-										   WL_LATCH_SET | WL_SOCKET_READABLE | WL_EXIT_ON_PM_DEATH,
-										   http->epoll_fd, -1, PG_WAIT_EXTENSION);
+	int events = WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE | WL_EXIT_ON_PM_DEATH,
+								   http->epoll_fd, -1, PG_WAIT_EXTENSION);
 
 	if (events & WL_LATCH_SET)
 	{
@@ -639,8 +638,8 @@ msgtrace_http_wait(MsgTraceHttp *http)
 static char *
 url_part(const char *url, CURLUPart part)
 {
-	CURLU	   *handle = curl_url();
-	char	   *text = NULL;
+	CURLU *handle = curl_url();
+	char *text = NULL;
 
 	if (handle && curl_url_set(handle, CURLUPART_URL, url, 0) == CURLUE_OK)
 		curl_url_get(handle, part, &text, CURLU_DEFAULT_PORT);
@@ -651,9 +650,9 @@ url_part(const char *url, CURLUPart part)
 static bool
 same_part(const char *one, const char *other, CURLUPart part)
 {
-	char	   *a = url_part(one, part);
-	char	   *b = url_part(other, part);
-	bool		same = a && b && pg_strcasecmp(a, b) == 0;
+	char *a = url_part(one, part);
+	char *b = url_part(other, part);
+	bool same = a && b && pg_strcasecmp(a, b) == 0;
 
 	curl_free(a);
 	curl_free(b);
@@ -663,24 +662,22 @@ same_part(const char *one, const char *other, CURLUPart part)
 bool
 msgtrace_http_same_origin(const char *one, const char *other)
 {
-	return same_part(one, other, CURLUPART_SCHEME) &&
-		same_part(one, other, CURLUPART_HOST) &&
-		same_part(one, other, CURLUPART_PORT);
+	return same_part(one, other, CURLUPART_SCHEME) && same_part(one, other, CURLUPART_HOST) &&
+		   same_part(one, other, CURLUPART_PORT);
 }
 
 bool
 msgtrace_http_is_plain_url(const char *url)
 {
-	static const CURLUPart unwanted[] = {
-		CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_OPTIONS, CURLUPART_QUERY, CURLUPART_FRAGMENT
-	};
-	char	   *host = url_part(url, CURLUPART_HOST);
-	bool		plain = host && *host;
+	static const CURLUPart unwanted[] = {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_OPTIONS,
+										 CURLUPART_QUERY, CURLUPART_FRAGMENT};
+	char *host = url_part(url, CURLUPART_HOST);
+	bool plain = host && *host;
 
 	curl_free(host);
 	for (size_t i = 0; i < lengthof(unwanted); i++)
 	{
-		char	   *part = url_part(url, unwanted[i]);
+		char *part = url_part(url, unwanted[i]);
 
 		plain = plain && part == NULL;
 		curl_free(part);
@@ -695,8 +692,8 @@ msgtrace_http_escape(const char *text)
 	static const char unreserved[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
 	static const char hex[] = "0123456789ABCDEF";
-	char	   *escaped = palloc(strlen(text) * 3 + 1);
-	char	   *out = escaped;
+	char *escaped = palloc(strlen(text) * 3 + 1);
+	char *out = escaped;
 
 	for (; *text; text++)
 	{
@@ -718,8 +715,8 @@ msgtrace_http_escape(const char *text)
 char *
 msgtrace_http_unescape(const char *text)
 {
-	char	   *copy = pstrdup(text);	/* before curl allocates: this may throw */
-	char	   *unescaped = curl_easy_unescape(NULL, text, 0, NULL);
+	char *copy = pstrdup(text); /* before curl allocates: this may throw */
+	char *unescaped = curl_easy_unescape(NULL, text, 0, NULL);
 
 	if (unescaped)
 	{

@@ -25,22 +25,22 @@ typedef struct MsgTraceHttpRequest MsgTraceHttpRequest;
 /* What all requests to a service have in common. */
 typedef struct MsgTraceHttpOptions
 {
-	const char *ca_file;		/* PEM file beside the system's roots, or NULL */
-	int			connect_timeout;	/* ms */
-	int			request_timeout;	/* ms; 0 = none */
-	int64		max_response_size;	/* bytes, after decompression */
+	const char *ca_file;	 /* PEM file beside the system's roots, or NULL */
+	int connect_timeout;	 /* ms */
+	int request_timeout;	 /* ms; 0 = none */
+	int64 max_response_size; /* bytes, after decompression */
 } MsgTraceHttpOptions;
 
 /* How a request ended. */
 typedef struct MsgTraceHttpReply
 {
-	MsgTraceFault fault;		/* MSGTRACE_OK: an answer came, whole */
-	const char *words;			/* curl's own when it did not */
-	int			http_status;
-	const char *body;			/* NUL-terminated; until the request is reused */
-	size_t		length;
-	TimestampTz date;			/* the Date header, or 0 */
-	int			retry_after;	/* seconds, or -1 when there is none */
+	MsgTraceFault fault; /* MSGTRACE_OK: an answer came, whole */
+	const char *words;	 /* curl's own when it did not */
+	int http_status;
+	const char *body; /* NUL-terminated; until the request is reused */
+	size_t length;
+	TimestampTz date; /* the Date header, or 0 */
+	int retry_after;  /* seconds, or -1 when there is none */
 } MsgTraceHttpReply;
 
 /*
@@ -87,4 +87,4 @@ extern char *msgtrace_http_escape(const char *text);
 /* The other way round, for people to read; the text as it is if that fails. */
 extern char *msgtrace_http_unescape(const char *text);
 
-#endif							/* MSGTRACE_HTTP_H */
+#endif /* MSGTRACE_HTTP_H */

@@ -12,10 +12,10 @@
  */
 #include "net/retry.h"
 
-#define MAX_INTERVAL_MS 60000	/* of the doubling */
-#define MAX_RETRY_AFTER_S 300	/* a longer Retry-After is not believed */
-#define THROTTLED_PAUSE_MS 30000	/* times the attempt, without Retry-After */
-#define MAX_THROTTLED_MS 600000 /* two quota windows of five minutes */
+#define MAX_INTERVAL_MS 60000	 /* of the doubling */
+#define MAX_RETRY_AFTER_S 300	 /* a longer Retry-After is not believed */
+#define THROTTLED_PAUSE_MS 30000 /* times the attempt, without Retry-After */
+#define MAX_THROTTLED_MS 600000	 /* two quota windows of five minutes */
 
 void
 msgtrace_retry_reset(MsgTraceRetry *retry)
@@ -36,7 +36,7 @@ told_delay(const MsgTraceHttpReply *reply)
 static int64
 delay_of_throttling(MsgTraceRetry *retry, const MsgTraceHttpReply *reply)
 {
-	int64		delay = told_delay(reply);
+	int64 delay = told_delay(reply);
 
 	retry->throttlings++;
 	if (delay < 0)
@@ -50,7 +50,7 @@ delay_of_throttling(MsgTraceRetry *retry, const MsgTraceHttpReply *reply)
 static int64
 delay_of_interruption(MsgTraceRetry *retry, const MsgTraceHttpReply *reply)
 {
-	int64		delay = told_delay(reply);
+	int64 delay = told_delay(reply);
 
 	if (retry->retries >= retry->max_retries)
 		return -1;

@@ -14,11 +14,11 @@
 
 typedef struct MsgTraceRetry
 {
-	int			max_retries;
-	int			initial_interval;	/* ms */
-	int			retries;		/* made for the request at hand */
-	int			throttlings;	/* 429s met in a row */
-	int64		throttled;		/* ms spent waiting for them to end */
+	int max_retries;
+	int initial_interval; /* ms */
+	int retries;		  /* made for the request at hand */
+	int throttlings;	  /* 429s met in a row */
+	int64 throttled;	  /* ms spent waiting for them to end */
 } MsgTraceRetry;
 
 /* A new request begins. */
@@ -30,4 +30,4 @@ extern void msgtrace_retry_reset(MsgTraceRetry *retry);
  */
 extern int64 msgtrace_retry_delay(MsgTraceRetry *retry, const MsgTraceHttpReply *reply);
 
-#endif							/* MSGTRACE_RETRY_H */
+#endif /* MSGTRACE_RETRY_H */

@@ -34,8 +34,8 @@ msgtrace_status_clear(MsgTraceStatus *status)
 char *
 msgtrace_status_keep(MsgTraceStatus *status, const char *text)
 {
-	int			length;
-	char	   *copy;
+	int length;
+	char *copy;
 
 	if (text == NULL)
 		return NULL;
@@ -55,7 +55,7 @@ msgtrace_status_keep(MsgTraceStatus *status, const char *text)
 char *
 msgtrace_status_keep_url(MsgTraceStatus *status, const char *url)
 {
-	char	   *copy = msgtrace_status_keep(status, url);
+	char *copy = msgtrace_status_keep(status, url);
 
 	if (copy)
 		copy[strcspn(copy, "?#")] = '\0';

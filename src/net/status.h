@@ -20,48 +20,48 @@ typedef enum MsgTraceFault
 {
 	MSGTRACE_OK = 0,
 	/* the way to the service */
-	MSGTRACE_NO_CLIENT,			/* the HTTP client could not be set up */
-	MSGTRACE_UNRESOLVED,		/* the host name has no address */
-	MSGTRACE_UNREACHABLE,		/* no connection to the host */
-	MSGTRACE_UNTRUSTED,			/* its certificate does not verify */
-	MSGTRACE_TIMED_OUT,			/* connect_timeout or request_timeout */
-	MSGTRACE_BROKEN_OFF,		/* the connection ended in the middle */
-	MSGTRACE_TOO_LARGE,			/* more than max_response_size */
+	MSGTRACE_NO_CLIENT,	  /* the HTTP client could not be set up */
+	MSGTRACE_UNRESOLVED,  /* the host name has no address */
+	MSGTRACE_UNREACHABLE, /* no connection to the host */
+	MSGTRACE_UNTRUSTED,	  /* its certificate does not verify */
+	MSGTRACE_TIMED_OUT,	  /* connect_timeout or request_timeout */
+	MSGTRACE_BROKEN_OFF,  /* the connection ended in the middle */
+	MSGTRACE_TOO_LARGE,	  /* more than max_response_size */
 	/* what the service said */
-	MSGTRACE_SIGN_IN_REFUSED,	/* the token endpoint said no */
-	MSGTRACE_UNAUTHORIZED,		/* 401, with a token just issued */
-	MSGTRACE_FORBIDDEN,			/* 403 */
-	MSGTRACE_THROTTLED,			/* 429 beyond what we wait for */
-	MSGTRACE_REFUSED,			/* any other 3xx or 4xx */
-	MSGTRACE_UNAVAILABLE,		/* 5xx beyond max_retries */
+	MSGTRACE_SIGN_IN_REFUSED, /* the token endpoint said no */
+	MSGTRACE_UNAUTHORIZED,	  /* 401, with a token just issued */
+	MSGTRACE_FORBIDDEN,		  /* 403 */
+	MSGTRACE_THROTTLED,		  /* 429 beyond what we wait for */
+	MSGTRACE_REFUSED,		  /* any other 3xx or 4xx */
+	MSGTRACE_UNAVAILABLE,	  /* 5xx beyond max_retries */
 	/* what the answer was worth */
-	MSGTRACE_UNREADABLE,		/* not the document that was asked for */
-	MSGTRACE_BAD_ROW,			/* one record of it cannot be read */
-	MSGTRACE_FOREIGN_LINK,		/* next link to another scheme, host or port */
-	MSGTRACE_BAD_LINK,			/* next link refused, repeated or endless */
+	MSGTRACE_UNREADABLE,   /* not the document that was asked for */
+	MSGTRACE_BAD_ROW,	   /* one record of it cannot be read */
+	MSGTRACE_FOREIGN_LINK, /* next link to another scheme, host or port */
+	MSGTRACE_BAD_LINK,	   /* next link refused, repeated or endless */
 	/* our own limits */
-	MSGTRACE_REQUEST_LIMIT,		/* max_requests_per_query */
-	MSGTRACE_CLOCK_SKEW			/* the clocks differ by more than a day */
+	MSGTRACE_REQUEST_LIMIT, /* max_requests_per_query */
+	MSGTRACE_CLOCK_SKEW		/* the clocks differ by more than a day */
 } MsgTraceFault;
 
 typedef struct MsgTraceStatus
 {
 	MsgTraceFault fault;
-	MemoryContext context;		/* owns the strings below */
-	const char *asked;			/* what was asked for, in words; static */
-	const char *url;			/* without its query */
-	int			http_status;	/* 0 when there was no answer */
-	int			entra_code;		/* the number in AADSTSnnn, or 0 */
-	const char *code;			/* the service's own error code */
-	const char *words;			/* the service's or the library's own words */
-	const char *request_id;		/* the service's id of the request */
-	const char *row_id;			/* of a bad row, where it has one */
-	const char *field;			/* of a bad row */
-	int			page;			/* of its slice, from 1 */
-	TimestampTz slice_from;		/* the slice being read, half-open */
+	MemoryContext context;	/* owns the strings below */
+	const char *asked;		/* what was asked for, in words; static */
+	const char *url;		/* without its query */
+	int http_status;		/* 0 when there was no answer */
+	int entra_code;			/* the number in AADSTSnnn, or 0 */
+	const char *code;		/* the service's own error code */
+	const char *words;		/* the service's or the library's own words */
+	const char *request_id; /* the service's id of the request */
+	const char *row_id;		/* of a bad row, where it has one */
+	const char *field;		/* of a bad row */
+	int page;				/* of its slice, from 1 */
+	TimestampTz slice_from; /* the slice being read, half-open */
 	TimestampTz slice_to;
-	int64		limit;			/* the limit reached: requests or bytes */
-	int64		seconds;		/* clock skew, or time waited */
+	int64 limit;   /* the limit reached: requests or bytes */
+	int64 seconds; /* clock skew, or time waited */
 } MsgTraceStatus;
 
 extern void msgtrace_status_init(MsgTraceStatus *status, MemoryContext context);
@@ -69,4 +69,4 @@ extern void msgtrace_status_clear(MsgTraceStatus *status);
 extern char *msgtrace_status_keep(MsgTraceStatus *status, const char *text);
 extern char *msgtrace_status_keep_url(MsgTraceStatus *status, const char *url);
 
-#endif							/* MSGTRACE_STATUS_H */
+#endif /* MSGTRACE_STATUS_H */

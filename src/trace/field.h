@@ -22,21 +22,21 @@ typedef enum MsgTraceField
 	MSGTRACE_SIZE,
 	MSGTRACE_FROM_IP,
 	MSGTRACE_TO_IP,
-	MSGTRACE_FIELDS				/* how many there are */
+	MSGTRACE_FIELDS /* how many there are */
 } MsgTraceField;
 
 typedef struct MsgTraceFieldInfo
 {
-	const char *column;			/* our name */
-	const char *type;			/* the column's type by IMPORT FOREIGN SCHEMA */
-	const char *graph;			/* the property in Microsoft Graph */
+	const char *column; /* our name */
+	const char *type;	/* the column's type by IMPORT FOREIGN SCHEMA */
+	const char *graph;	/* the property in Microsoft Graph */
 } MsgTraceFieldInfo;
 
 /* Indexed by MsgTraceField. */
 extern const MsgTraceFieldInfo msgtrace_field_info[MSGTRACE_FIELDS];
 
 /* The field of this column name or property, or -1. */
-extern int	msgtrace_field_by_column(const char *column);
-extern int	msgtrace_field_by_property(const char *property);
+extern int msgtrace_field_by_column(const char *column);
+extern int msgtrace_field_by_property(const char *property);
 
-#endif							/* MSGTRACE_FIELD_H */
+#endif /* MSGTRACE_FIELD_H */

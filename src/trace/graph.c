@@ -24,13 +24,13 @@ static void
 append_utc(StringInfo text, TimestampTz time)
 {
 	struct pg_tm tm;
-	fsec_t		fraction;
+	fsec_t fraction;
 
 	/* slices lie within what the service holds: this cannot be out of range */
 	if (timestamp2tm(time, NULL, &tm, &fraction, NULL, NULL) != 0)
 		pg_unreachable();
-	appendStringInfo(text, "%04d-%02d-%02dT%02d:%02d:%02dZ",
-					 tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	appendStringInfo(text, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year, tm.tm_mon, tm.tm_mday,
+					 tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 void
@@ -61,12 +61,12 @@ msgtrace_graph_append_equal(StringInfo filter, const char *property, const char 
  * outwards, it holds every row of the slice, and we drop what lies outside.
  */
 char *
-msgtrace_graph_url(const char *report_url, const MsgTraceQuery *query,
-				   const MsgTraceSlice *slice, int page_size)
+msgtrace_graph_url(const char *report_url, const MsgTraceQuery *query, const MsgTraceSlice *slice,
+				   int page_size)
 {
 	StringInfoData filter;
-	char	   *escaped;
-	char	   *url;
+	char *escaped;
+	char *url;
 
 	initStringInfo(&filter);
 	msgtrace_graph_append_time(&filter, "ge", msgtrace_floor_to_second(slice->from));

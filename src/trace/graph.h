@@ -29,4 +29,4 @@ extern void msgtrace_graph_append_equal(StringInfo filter, const char *property,
 /* The oldest instant that the service holds at this time of its clock. */
 extern TimestampTz msgtrace_graph_earliest(TimestampTz service_now);
 
-#endif							/* MSGTRACE_GRAPH_H */
+#endif /* MSGTRACE_GRAPH_H */

@@ -16,21 +16,21 @@
 
 typedef struct Key
 {
-	pg_uuid_t	id;
+	pg_uuid_t id;
 	const char *recipient;
 } Key;
 
 typedef struct KeyEntry
 {
-	Key			key;			/* its text is the keyset's own copy */
-	uint32		hash;
-	char		status;			/* simplehash's */
+	Key key; /* its text is the keyset's own copy */
+	uint32 hash;
+	char status; /* simplehash's */
 } KeyEntry;
 
 static inline uint32
 hash_key(Key key)
 {
-	uint64		seed;
+	uint64 seed;
 
 	memcpy(&seed, key.id.data, sizeof(seed));
 	return (uint32) hash_bytes_extended((const unsigned char *) key.recipient,
@@ -41,7 +41,7 @@ static inline bool
 equal_keys(Key one, Key other)
 {
 	return memcmp(one.id.data, other.id.data, UUID_LEN) == 0 &&
-		strcmp(one.recipient, other.recipient) == 0;
+		   strcmp(one.recipient, other.recipient) == 0;
 }
 
 #define SH_PREFIX keytable
@@ -79,9 +79,9 @@ msgtrace_keyset_create(void)
 bool
 msgtrace_keyset_add(MsgTraceKeyset *keyset, const MsgTraceRow *row)
 {
-	Key			key = {.id = row->id, .recipient = row->recipient};
-	KeyEntry   *entry;
-	bool		found;
+	Key key = {.id = row->id, .recipient = row->recipient};
+	KeyEntry *entry;
+	bool found;
 
 	entry = keytable_insert(keyset->table, key, &found);
 	if (!found)

@@ -20,4 +20,4 @@ extern MsgTraceKeyset *msgtrace_keyset_create(void);
 /* Add the row's key; false when it is there already. */
 extern bool msgtrace_keyset_add(MsgTraceKeyset *keyset, const MsgTraceRow *row);
 
-#endif							/* MSGTRACE_KEYSET_H */
+#endif /* MSGTRACE_KEYSET_H */

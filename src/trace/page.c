@@ -45,17 +45,17 @@ typedef struct PageParser
 	MsgTraceStatus *status;
 	MemoryContext page_context;
 	MemoryContext record_context;
-	int			depth;
-	PageMember	member;			/* of the page's object, where we are in it */
-	bool		value_seen;
-	int			elements;		/* of the value array ... */
-	int			records;		/* ... and how many of them were objects */
-	bool		link_unreadable;	/* there is one, but it is no string */
-	int			field;			/* of the record, where we are in it; -1 = unknown */
-	int			next_field;		/* what is expected after it: records are alike */
+	int depth;
+	PageMember member; /* of the page's object, where we are in it */
+	bool value_seen;
+	int elements;		  /* of the value array ... */
+	int records;		  /* ... and how many of them were objects */
+	bool link_unreadable; /* there is one, but it is no string */
+	int field;			  /* of the record, where we are in it; -1 = unknown */
+	int next_field;		  /* what is expected after it: records are alike */
 	MsgTraceRecord record;
-	int			field_count;
-	int			rows_size;		/* allocated in page->rows */
+	int field_count;
+	int rows_size; /* allocated in page->rows */
 } PageParser;
 
 /* ------------------------------------------------------------- escapes */
@@ -80,17 +80,17 @@ is_low_surrogate_escape(const char *text, const char *end)
 {
 	unsigned int code;
 
-	return end - text >= 6 && text[0] == '\\' && text[1] == 'u' &&
-		is_hex4(text + 2, &code) && code >= 0xDC00 && code <= 0xDFFF;
+	return end - text >= 6 && text[0] == '\\' && text[1] == 'u' && is_hex4(text + 2, &code) &&
+		   code >= 0xDC00 && code <= 0xDFFF;
 }
 
 /* Backslashes stand in strings only; elsewhere the parser will complain. */
 int
 msgtrace_page_mend_escapes(char *body, size_t length)
 {
-	char	   *end = body + length;
-	char	   *at = body;
-	int			replaced = 0;
+	char *end = body + length;
+	char *at = body;
+	int replaced = 0;
 
 	while ((at = memchr(at, '\\', end - at)) != NULL)
 	{
@@ -100,7 +100,7 @@ msgtrace_page_mend_escapes(char *body, size_t length)
 		{
 			if (end - at < 2)
 				break;
-			at += 2;			/* the pair \\ is one escape: skip its second half */
+			at += 2; /* the pair \\ is one escape: skip its second half */
 			continue;
 		}
 		if (code >= 0xD800 && code <= 0xDBFF && is_low_surrogate_escape(at + 6, end))
@@ -149,7 +149,7 @@ note_bad_row(PageParser *parser, const char *field)
 	MsgTraceStatus *status = parser->status;
 
 	if (status->fault != MSGTRACE_OK)
-		return;					/* the first one is named */
+		return; /* the first one is named */
 	status->fault = MSGTRACE_BAD_ROW;
 	status->field = field;
 	status->row_id = msgtrace_status_keep(status, parser->record.values[MSGTRACE_ID]);
@@ -252,7 +252,7 @@ find_field(PageParser *parser, const char *name)
 {
 	for (int i = 0; i < parser->field_count; i++)
 	{
-		int			field = parser->next_field;
+		int field = parser->next_field;
 
 		parser->next_field = (field + 1) % parser->field_count;
 		if (strcmp(property_of(parser, field), name) == 0)
@@ -322,20 +322,18 @@ static bool
 parse(PageParser *parser, char *body, size_t length)
 {
 	JsonLexContext *lexer = msgtrace_json_lexer(body, length);
-	JsonSemAction actions = {
-		.semstate = parser,
-		.object_start = on_object_start,
-		.object_end = on_object_end,
-		.array_start = on_array_start,
-		.array_end = on_array_end,
-		.object_field_start = on_field_start,
-		.array_element_start = on_element_start,
-		.scalar = on_scalar
-	};
+	JsonSemAction actions = {.semstate = parser,
+							 .object_start = on_object_start,
+							 .object_end = on_object_end,
+							 .array_start = on_array_start,
+							 .array_end = on_array_end,
+							 .object_field_start = on_field_start,
+							 .array_element_start = on_element_start,
+							 .scalar = on_scalar};
 	JsonParseErrorType result;
 
 	result = pg_parse_json(lexer, &actions);
-	MemoryContextSwitchTo(parser->page_context);	/* it may have ended in a record */
+	MemoryContextSwitchTo(parser->page_context); /* it may have ended in a record */
 	if (result != JSON_SUCCESS)
 		return unreadable(parser->status, json_errdetail(result, lexer));
 	if (!parser->value_seen)
@@ -350,7 +348,7 @@ parse(PageParser *parser, char *body, size_t length)
 static bool
 check_encoding(const char *body, size_t length, MsgTraceStatus *status)
 {
-	int			valid = pg_encoding_verifymbstr(PG_UTF8, body, (int) length);
+	int valid = pg_encoding_verifymbstr(PG_UTF8, body, (int) length);
 
 	if ((size_t) valid == length)
 		return true;
@@ -374,18 +372,13 @@ set_up(PageParser *parser)
 }
 
 bool
-msgtrace_page_read(MsgTracePage *page, const MsgTracePageReader *reader,
-				   char *body, size_t length, MemoryContext context, MsgTraceStatus *status)
+msgtrace_page_read(MsgTracePage *page, const MsgTracePageReader *reader, char *body, size_t length,
+				   MemoryContext context, MsgTraceStatus *status)
 {
-	PageParser	parser = {
-		.reader = reader,
-		.page = page,
-		.status = status,
-		.page_context = context,
-		.field = -1
-	};
+	PageParser parser = {
+		.reader = reader, .page = page, .status = status, .page_context = context, .field = -1};
 	MemoryContext before = MemoryContextSwitchTo(context);
-	bool		readable;
+	bool readable;
 
 	set_up(&parser);
 	page->replaced = msgtrace_page_mend_escapes(body, length);

@@ -59,28 +59,28 @@ struct MsgTracePager
 	const MsgTraceQuery *query;
 	MsgTraceStatus *status;
 	MemoryContext context;
-	MemoryContext slice_context;	/* the keyset */
-	MemoryContext page_context; /* rows of the page being delivered */
+	MemoryContext slice_context; /* the keyset */
+	MemoryContext page_context;	 /* rows of the page being delivered */
 	MsgTraceSession *session;
-	PagerState	state;
+	PagerState state;
 	MsgTracePagerCounts counts;
-	int64		skew_to_warn_of;
-	char	   *first_url;
+	int64 skew_to_warn_of;
+	char *first_url;
 
 	MsgTraceSlicer slicer;
-	MsgTraceSlice slice;		/* being read, as it was cut */
-	int64		slice_rows;		/* delivered from it */
+	MsgTraceSlice slice; /* being read, as it was cut */
+	int64 slice_rows;	 /* delivered from it */
 	MsgTraceKeyset *keyset;
 	MsgTraceSlice parts[MAX_PARTS]; /* of the slice, still to be read; top = at hand */
-	int			part_count;
-	int			part_pages;		/* read of the part at hand */
-	int			page_size;		/* asked for; smaller after trouble */
-	bool		clamped_anew;	/* this part's window was refused once */
+	int part_count;
+	int part_pages;	   /* read of the part at hand */
+	int page_size;	   /* asked for; smaller after trouble */
+	bool clamped_anew; /* this part's window was refused once */
 
-	char	   *url;			/* being fetched; malloc-free: in context */
-	bool		url_is_link;
+	char *url; /* being fetched; malloc-free: in context */
+	bool url_is_link;
 	MsgTracePage page;
-	int			next_row;
+	int next_row;
 };
 
 MsgTracePager *
@@ -93,8 +93,10 @@ msgtrace_pager_open(MemoryContext context, const MsgTracePagerConfig *config,
 	pager->query = query;
 	pager->status = status;
 	pager->context = context;
-	pager->slice_context = AllocSetContextCreate(context, "o365_msgtrace slice", ALLOCSET_DEFAULT_SIZES);
-	pager->page_context = AllocSetContextCreate(context, "o365_msgtrace page", ALLOCSET_DEFAULT_SIZES);
+	pager->slice_context = AllocSetContextCreate(context, "o365_msgtrace slice",
+												 ALLOCSET_DEFAULT_SIZES);
+	pager->page_context = AllocSetContextCreate(context, "o365_msgtrace page",
+												ALLOCSET_DEFAULT_SIZES);
 	pager->page_size = query->page_size;
 	pager->state = UNSTARTED;
 	return pager;
@@ -143,10 +145,8 @@ static MsgTraceSlice
 clamp(MsgTracePager *pager)
 {
 	TimestampTz now = msgtrace_session_now(pager->session);
-	MsgTraceSlice range = {
-		.from = Max(pager->query->from, msgtrace_graph_earliest(now)),
-		.to = Min(pager->query->to, latest_to_ask_for(pager))
-	};
+	MsgTraceSlice range = {.from = Max(pager->query->from, msgtrace_graph_earliest(now)),
+						   .to = Min(pager->query->to, latest_to_ask_for(pager))};
 
 	return range;
 }
@@ -179,7 +179,7 @@ static bool
 check_skew(MsgTracePager *pager)
 {
 	MsgTraceClock *clock = msgtrace_session_clock(pager->session);
-	int64		skew = msgtrace_clock_skew(clock);
+	int64 skew = msgtrace_clock_skew(clock);
 
 	if (pager->config->session->service_clock)
 		return true;
@@ -220,8 +220,8 @@ begin_part(MsgTracePager *pager)
 {
 	pager->part_pages = 0;
 	fetch(pager,
-		  msgtrace_graph_url(pager->config->session->report_url, pager->query,
-							 part_at_hand(pager), pager->page_size),
+		  msgtrace_graph_url(pager->config->session->report_url, pager->query, part_at_hand(pager),
+							 pager->page_size),
 		  false);
 }
 
@@ -294,7 +294,7 @@ keep_new_rows(MsgTracePager *pager)
 {
 	const MsgTraceSlice *part = part_at_hand(pager);
 	MsgTracePage *page = &pager->page;
-	int			kept = 0;
+	int kept = 0;
 
 	for (int i = 0; i < page->count; i++)
 	{
@@ -328,7 +328,7 @@ static void
 shorten_slice(MsgTracePager *pager)
 {
 	MsgTracePage *page = &pager->page;
-	bool		is_first = pager->slice_rows == 0 && pager->part_pages == 1 && pager->part_count == 1;
+	bool is_first = pager->slice_rows == 0 && pager->part_pages == 1 && pager->part_count == 1;
 
 	if (!is_first || page->next_link == NULL || page->count == 0)
 		return;
@@ -379,7 +379,7 @@ retry_with_new_clamp(MsgTracePager *pager)
 	pager->clamped_anew = true;
 	range = clamp(pager);
 	if (range.from <= part->from && range.to >= part->to)
-		return false;			/* it was not the range */
+		return false; /* it was not the range */
 	part->from = Max(part->from, range.from);
 	part->to = Min(part->to, range.to);
 	clamp_anew(pager);
@@ -406,7 +406,7 @@ take_refusal(MsgTracePager *pager, int http_status)
 static void
 take_reply(MsgTracePager *pager)
 {
-	int			http_status = msgtrace_session_reply(pager->session)->http_status;
+	int http_status = msgtrace_session_reply(pager->session)->http_status;
 
 	if (http_status == 200)
 		take_page(pager);
@@ -428,7 +428,7 @@ has_too_many_pages(MsgTracePager *pager)
 static void
 follow_link(MsgTracePager *pager)
 {
-	char	   *link = pager->page.next_link;
+	char *link = pager->page.next_link;
 
 	if (link == NULL)
 		end_part(pager);
@@ -565,7 +565,7 @@ msgtrace_pager_first_url(const MsgTracePager *pager)
 int64
 msgtrace_pager_skew_to_warn_of(MsgTracePager *pager)
 {
-	int64		skew = pager->skew_to_warn_of;
+	int64 skew = pager->skew_to_warn_of;
 
 	pager->skew_to_warn_of = 0;
 	return skew;

@@ -19,31 +19,31 @@ typedef struct MsgTracePager MsgTracePager;
 
 typedef enum MsgTracePagerResult
 {
-	MSGTRACE_ROW,				/* a row; valid until the next call */
-	MSGTRACE_WAIT,				/* nothing yet: wait, then ask again */
-	MSGTRACE_END,				/* all rows were delivered */
-	MSGTRACE_ERROR				/* the status has the facts */
+	MSGTRACE_ROW,  /* a row; valid until the next call */
+	MSGTRACE_WAIT, /* nothing yet: wait, then ask again */
+	MSGTRACE_END,  /* all rows were delivered */
+	MSGTRACE_ERROR /* the status has the facts */
 } MsgTracePagerResult;
 
 typedef struct MsgTracePagerConfig
 {
 	const MsgTraceSessionConfig *session;
 	const MsgTracePageReader *reader;
-	double		rows_per_day;	/* expected of the query, until the density is seen */
+	double rows_per_day; /* expected of the query, until the density is seen */
 } MsgTracePagerConfig;
 
 /* What the pager did; EXPLAIN ANALYZE and last_scan() show it. */
 typedef struct MsgTracePagerCounts
 {
-	TimestampTz asked_from;		/* what was asked for after the clamps; 0, 0 before */
+	TimestampTz asked_from; /* what was asked for after the clamps; 0, 0 before */
 	TimestampTz asked_to;
-	TimestampTz service_time_at_start;	/* 0 before */
-	bool		complete;		/* all of it was read and delivered */
-	int64		slices;			/* begun */
-	int64		pages;			/* read */
-	int64		received;		/* rows in them */
-	int64		delivered;		/* of those, within their slice and for the first time */
-	int64		replaced;		/* characters that text cannot hold */
+	TimestampTz service_time_at_start; /* 0 before */
+	bool complete;					   /* all of it was read and delivered */
+	int64 slices;					   /* begun */
+	int64 pages;					   /* read */
+	int64 received;					   /* rows in them */
+	int64 delivered;				   /* of those, within their slice and for the first time */
+	int64 replaced;					   /* characters that text cannot hold */
 } MsgTracePagerCounts;
 
 /*
@@ -67,4 +67,4 @@ extern const char *msgtrace_pager_first_url(const MsgTracePager *pager);
 /* Seconds of clock skew that a user should be warned of, once; else 0. */
 extern int64 msgtrace_pager_skew_to_warn_of(MsgTracePager *pager);
 
-#endif							/* MSGTRACE_PAGER_H */
+#endif /* MSGTRACE_PAGER_H */

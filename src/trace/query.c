@@ -49,7 +49,7 @@ msgtrace_query_to(MsgTraceQuery *query, TimestampTz to)
 bool
 msgtrace_query_can_ask_for(const char *value)
 {
-	size_t		length = strlen(value);
+	size_t length = strlen(value);
 
 	if (length == 0 || length > MAX_VALUE_BYTES)
 		return false;

@@ -14,12 +14,12 @@
 
 typedef struct MsgTraceQuery
 {
-	TimestampTz from;			/* first instant asked for; DT_NOBEGIN = all there is */
-	TimestampTz to;				/* first instant no longer asked for; DT_NOEND = now */
-	const char *sender_address; /* equality, or NULL */
-	const char *recipient_address;	/* equality, or NULL */
-	int			page_size;		/* rows per page that we ask for */
-	bool		empty;			/* no row can satisfy it: nothing is asked */
+	TimestampTz from;			   /* first instant asked for; DT_NOBEGIN = all there is */
+	TimestampTz to;				   /* first instant no longer asked for; DT_NOEND = now */
+	const char *sender_address;	   /* equality, or NULL */
+	const char *recipient_address; /* equality, or NULL */
+	int page_size;				   /* rows per page that we ask for */
+	bool empty;					   /* no row can satisfy it: nothing is asked */
 } MsgTraceQuery;
 
 extern void msgtrace_query_init(MsgTraceQuery *query, int page_size);
@@ -31,4 +31,4 @@ extern void msgtrace_query_to(MsgTraceQuery *query, TimestampTz to);
 /* Can this text be sent as a value, and does the service compare it as we do? */
 extern bool msgtrace_query_can_ask_for(const char *value);
 
-#endif							/* MSGTRACE_QUERY_H */
+#endif /* MSGTRACE_QUERY_H */

@@ -28,7 +28,7 @@ two_digits(const char *text)
 static const char *
 read_fraction(const char *text, int64 *microseconds)
 {
-	int			unit = USECS_PER_SEC / 10;
+	int unit = USECS_PER_SEC / 10;
 
 	*microseconds = 0;
 	for (; isdigit((unsigned char) *text); text++)
@@ -42,11 +42,11 @@ read_fraction(const char *text, int64 *microseconds)
 static bool
 read_date(const char *text, int64 *days)
 {
-	int			century = two_digits(text);
-	int			year_of_century = century < 0 ? -1 : two_digits(text + 2);
-	int			year = century * 100 + year_of_century;
-	int			month;
-	int			day;
+	int century = two_digits(text);
+	int year_of_century = century < 0 ? -1 : two_digits(text + 2);
+	int year = century * 100 + year_of_century;
+	int month;
+	int day;
 
 	if (year_of_century < 0 || text[4] != '-')
 		return false;
@@ -67,11 +67,11 @@ read_date(const char *text, int64 *days)
 bool
 msgtrace_row_read_time(const char *text, TimestampTz *time)
 {
-	int64		days;
-	int64		fraction = 0;
-	int			hour;
-	int			minute;
-	int			second;
+	int64 days;
+	int64 fraction = 0;
+	int hour;
+	int minute;
+	int second;
 
 	if (strlen(text) < strlen("2026-11-20T14:22:31") || !read_date(text, &days))
 		return false;
@@ -88,7 +88,7 @@ msgtrace_row_read_time(const char *text, TimestampTz *time)
 	if (strcmp(text, "") != 0 && strcmp(text, "Z") != 0 && strcmp(text, "+00:00") != 0)
 		return false;
 	*time = days * USECS_PER_DAY +
-		((hour * MINS_PER_HOUR + minute) * INT64CONST(60) + second) * USECS_PER_SEC + fraction;
+			((hour * MINS_PER_HOUR + minute) * INT64CONST(60) + second) * USECS_PER_SEC + fraction;
 	return true;
 }
 
@@ -110,8 +110,8 @@ read_uuid(const char *text, pg_uuid_t *uuid)
 {
 	for (int i = 0; i < UUID_LEN; i++)
 	{
-		int			high;
-		int			low;
+		int high;
+		int low;
 
 		if (i == 4 || i == 6 || i == 8 || i == 10)
 		{
@@ -159,7 +159,7 @@ lower_ascii(char *text)
 void
 msgtrace_row_normalize(MsgTraceRecord *record)
 {
-	char	   *status = record->values[MSGTRACE_STATUS];
+	char *status = record->values[MSGTRACE_STATUS];
 
 	for (int field = 0; field < MSGTRACE_FIELDS; field++)
 	{
@@ -175,7 +175,7 @@ msgtrace_row_normalize(MsgTraceRecord *record)
 char *
 msgtrace_row_ip_address(char *text)
 {
-	char	   *colon = strchr(text, ':');
+	char *colon = strchr(text, ':');
 
 	if (*text == '[')
 	{
@@ -183,7 +183,7 @@ msgtrace_row_ip_address(char *text)
 		text[strcspn(text, "]")] = '\0';
 	}
 	else if (colon && strchr(colon + 1, ':') == NULL)
-		*colon = '\0';			/* one colon: an IPv4 address and its port */
-	text[strcspn(text, "%")] = '\0';	/* the zone of a link-local address */
+		*colon = '\0';				 /* one colon: an IPv4 address and its port */
+	text[strcspn(text, "%")] = '\0'; /* the zone of a link-local address */
 	return text;
 }

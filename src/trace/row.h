@@ -24,18 +24,18 @@
  */
 typedef struct MsgTraceRecord
 {
-	char	  **values;
-	bool	   *nested;			/* an object or array stood there */
+	char **values;
+	bool *nested; /* an object or array stood there */
 } MsgTraceRecord;
 
 /* A row ready for delivery; everything lives in its page's context. */
 typedef struct MsgTraceRow
 {
 	TimestampTz received;
-	pg_uuid_t	id;
-	const char *recipient;		/* with id the key of the row */
-	Datum	   *values;			/* by column of the foreign table */
-	bool	   *nulls;
+	pg_uuid_t id;
+	const char *recipient; /* with id the key of the row */
+	Datum *values;		   /* by column of the foreign table */
+	bool *nulls;
 } MsgTraceRow;
 
 /*
@@ -53,4 +53,4 @@ extern char *msgtrace_row_ip_address(char *text);
 /* A service's timestamp, read as UTC and cut to microseconds. */
 extern bool msgtrace_row_read_time(const char *text, TimestampTz *time);
 
-#endif							/* MSGTRACE_ROW_H */
+#endif /* MSGTRACE_ROW_H */

@@ -19,13 +19,13 @@
 
 #define FIRST_PAGES 1
 #define LATER_PAGES 10
-#define MAX_GROWTH 8			/* of one slice against the last */
+#define MAX_GROWTH 8 /* of one slice against the last */
 #define SERVICE_MAX_SPAN (10 * USECS_PER_DAY)
 
 static TimestampTz
 floor_to(TimestampTz time, int64 unit)
 {
-	int64		rest = time % unit;
+	int64 rest = time % unit;
 
 	return time - (rest < 0 ? rest + unit : rest);
 }
@@ -49,7 +49,8 @@ msgtrace_floor_to_day(TimestampTz time)
 }
 
 void
-msgtrace_slicer_init(MsgTraceSlicer *slicer, MsgTraceSlice range, int page_size, double rows_per_day)
+msgtrace_slicer_init(MsgTraceSlicer *slicer, MsgTraceSlice range, int page_size,
+					 double rows_per_day)
 {
 	memset(slicer, 0, sizeof(*slicer));
 	slicer->from = range.from;
@@ -62,7 +63,7 @@ msgtrace_slicer_init(MsgTraceSlicer *slicer, MsgTraceSlice range, int page_size,
 static int64
 length_of_pages(const MsgTraceSlicer *slicer, double pages)
 {
-	double		seconds = pages * slicer->page_size / slicer->density;
+	double seconds = pages * slicer->page_size / slicer->density;
 
 	seconds = Min(seconds, (double) SERVICE_MAX_SPAN / USECS_PER_SEC);
 	return Max((int64) seconds, 1) * USECS_PER_SEC;
@@ -71,7 +72,7 @@ length_of_pages(const MsgTraceSlicer *slicer, double pages)
 static int64
 next_length(const MsgTraceSlicer *slicer)
 {
-	int64		length;
+	int64 length;
 
 	if (!slicer->seen)
 		return length_of_pages(slicer, FIRST_PAGES);
@@ -100,7 +101,7 @@ msgtrace_slicer_next(MsgTraceSlicer *slicer, MsgTraceSlice *slice)
 void
 msgtrace_slicer_learn(MsgTraceSlicer *slicer, const MsgTraceSlice *slice, int64 rows)
 {
-	int64		length = Max(slice->to - slice->from, USECS_PER_SEC);
+	int64 length = Max(slice->to - slice->from, USECS_PER_SEC);
 
 	/* an empty slice may have missed one row by chance, so half a row it is */
 	slicer->density = Max((double) rows, 0.5) * USECS_PER_SEC / length;
@@ -109,7 +110,8 @@ msgtrace_slicer_learn(MsgTraceSlicer *slicer, const MsgTraceSlice *slice, int64 
 }
 
 bool
-msgtrace_slicer_shorten(MsgTraceSlicer *slicer, MsgTraceSlice *slice, int64 rows, TimestampTz oldest)
+msgtrace_slicer_shorten(MsgTraceSlicer *slicer, MsgTraceSlice *slice, int64 rows,
+						TimestampTz oldest)
 {
 	MsgTraceSlice sample = {.from = oldest, .to = slice->to};
 	TimestampTz from;

@@ -27,16 +27,16 @@ typedef struct MsgTraceSlice
 
 typedef struct MsgTraceSlicer
 {
-	TimestampTz from;			/* of what is left to cut */
+	TimestampTz from; /* of what is left to cut */
 	TimestampTz to;
-	int			page_size;
-	double		density;		/* rows per second, expected or seen */
-	bool		seen;			/* ... seen */
-	int64		last_length;	/* of the last slice, microseconds */
+	int page_size;
+	double density;	   /* rows per second, expected or seen */
+	bool seen;		   /* ... seen */
+	int64 last_length; /* of the last slice, microseconds */
 } MsgTraceSlicer;
 
-extern void msgtrace_slicer_init(MsgTraceSlicer *slicer, MsgTraceSlice range,
-								 int page_size, double rows_per_day);
+extern void msgtrace_slicer_init(MsgTraceSlicer *slicer, MsgTraceSlice range, int page_size,
+								 double rows_per_day);
 
 /* Cut the next slice off the newest end; false when nothing is left. */
 extern bool msgtrace_slicer_next(MsgTraceSlicer *slicer, MsgTraceSlice *slice);
@@ -48,14 +48,15 @@ extern void msgtrace_slicer_learn(MsgTraceSlicer *slicer, const MsgTraceSlice *s
  * The first page of a slice had `rows` rows, none older than `oldest`: cut the
  * slice shorter if it seems to have too many pages.  True when it was cut.
  */
-extern bool msgtrace_slicer_shorten(MsgTraceSlicer *slicer, MsgTraceSlice *slice,
-									int64 rows, TimestampTz oldest);
+extern bool msgtrace_slicer_shorten(MsgTraceSlicer *slicer, MsgTraceSlice *slice, int64 rows,
+									TimestampTz oldest);
 
 /* Halve a slice at a whole second; false when it is too short for that. */
-extern bool msgtrace_slice_halve(const MsgTraceSlice *slice, MsgTraceSlice *newer, MsgTraceSlice *older);
+extern bool msgtrace_slice_halve(const MsgTraceSlice *slice, MsgTraceSlice *newer,
+								 MsgTraceSlice *older);
 
 extern TimestampTz msgtrace_floor_to_second(TimestampTz time);
 extern TimestampTz msgtrace_ceil_to_second(TimestampTz time);
 extern TimestampTz msgtrace_floor_to_day(TimestampTz time);
 
-#endif							/* MSGTRACE_SLICE_H */
+#endif /* MSGTRACE_SLICE_H */
