@@ -85,6 +85,7 @@ enter_run() {
 			if [ "$(readlink "/proc/$holder/fd/9")" = "$run.lock" ]; then
 				kill "$holder" || true
 			fi
+			end_run
 		else
 			say "Waiting for the make $1 of this clone that still runs (process $holder) ..."
 		fi

@@ -1,4 +1,4 @@
-SELECT to_char(received, 'HH24:MI:SS') AS time,
+SELECT to_char(received, 'HH24:MI:SS') AS utc,
        left(sender_address, 22) AS sender,
        left(recipient_address, 22) AS recipient,
        left(status, 14) AS status
