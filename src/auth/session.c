@@ -185,8 +185,11 @@ note_transport(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 {
 	MsgTraceStatus *status = session->status;
 
-	status->words = msgtrace_status_keep(status, reply->words);
 	status->limit = session->config->http.max_response_size;
+	if (reply->fault == MSGTRACE_TOO_LARGE)
+		status->http_status = reply->http_status;
+	else
+		status->words = msgtrace_status_keep(status, reply->words);
 	fail(session, reply->fault);
 }
 
@@ -262,7 +265,7 @@ end_request(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 		session->state = STARTING;
 		return;
 	}
-	status->asked = "message trace";
+	status->asked = "the message trace";
 	status->url = msgtrace_status_keep_url(status, session->url);
 	if (reply->fault != MSGTRACE_OK)
 	{
