@@ -248,6 +248,30 @@ is(
 	$node->sql("SELECT rows_new = rows_in AND rows_changed = 0 FROM o365_msgtrace.run_log WHERE input_id = 'parts'"),
 	't', 'new rows count as new there');
 
+# ---- spellings ------------------------------------------------------------------------------------------
+
+# As sent, the service spells one recipient in two ways; it stays one delivery.
+$node->create_server($service, name => 'as_sent', schema => 'as_sent', normalize => 'false');
+$node->sql('GRANT USAGE ON SCHEMA as_sent TO regress_owner; GRANT SELECT ON as_sent.message_trace TO regress_owner');
+$service->add_rows(
+	map {
+		{
+			id => $id, messageId => '<twice@contoso.com>', receivedDateTime => '2026-05-15T12:30:00Z',
+			senderAddress => 'Ada@contoso.com', recipientAddress => $_, subject => 'twice',
+			status => 'delivered', size => 1, fromIP => '', toIP => ''
+		}
+	} 'Bob@contoso.com', 'bob@Contoso.com');
+for my $name (qw(first again))
+{
+	$node->sql("SELECT o365_msgtrace.create_input('as sent', 'as_sent.message_trace', 'archive.as_sent')", %owner)
+	  if $name eq 'first';
+	$node->sql("CALL o365_msgtrace.run('as sent')", %owner);
+	is(
+		$node->sql("SELECT tenant, sender_address, recipient_address FROM archive.as_sent WHERE message_trace_id = '$id'"),
+		'as_sent|Ada@contoso.com|bob@contoso.com', "two spellings of a recipient are one row, $name");
+}
+is($node->sql("SELECT rows_new + rows_changed FROM o365_msgtrace.run_log WHERE input_id = 'as sent' ORDER BY run_id DESC LIMIT 1"), '0', 'and no change');
+
 # ---- the end --------------------------------------------------------------------------------------------
 
 $node->sql("SELECT o365_msgtrace.drop_input('contoso')", %owner);
