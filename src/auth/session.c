@@ -53,6 +53,7 @@ msgtrace_session_open(MemoryContext context, const MsgTraceSessionConfig *config
 
 	session->config = config;
 	session->status = status;
+	status->secret = config->credential.client_secret;
 	session->context = context;
 	session->clock = msgtrace_clock_of(config->report_url);
 	session->retry.max_retries = config->max_retries;
@@ -156,6 +157,7 @@ start(MsgTraceSession *session)
 {
 	const char *token = msgtrace_token_cached(&session->config->credential);
 
+	session->status->token = token;
 	if (token == NULL)
 		send_sign_in(session);
 	else if (session->url == NULL)
@@ -261,6 +263,7 @@ end_request(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 	if (reply->fault == MSGTRACE_OK && reply->http_status == 401 && !session->renewed)
 	{
 		session->renewed = true;
+		session->status->token = NULL;
 		msgtrace_token_forget(&session->config->credential);
 		session->state = STARTING;
 		return;
@@ -293,7 +296,7 @@ learn_clock(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 		return;
 	if (session->state == REQUESTING || session->config->service_clock ||
 		!msgtrace_clock_is_known(session->clock))
-		msgtrace_clock_learn(session->clock, reply->date);
+		msgtrace_clock_learn(session->clock, reply->date, reply->date_at);
 }
 
 static bool

@@ -121,17 +121,6 @@ msgtrace_token_form(const MsgTraceCredential *credential)
 	return form;
 }
 
-/* Should the other side echo the secret, nobody gets to read it. */
-static void
-redact(char *text, const char *secret)
-{
-	size_t length = strlen(secret);
-	char *found = text;
-
-	while (text && length > 0 && (found = strstr(found, secret)) != NULL)
-		memset(found, '*', length);
-}
-
 static int
 entra_code_in(const char *words)
 {
@@ -141,8 +130,7 @@ entra_code_in(const char *words)
 }
 
 static void
-note_refusal(const MsgTraceCredential *credential, const MsgTraceHttpReply *reply,
-			 MsgTraceStatus *status)
+note_refusal(const MsgTraceHttpReply *reply, MsgTraceStatus *status)
 {
 	MsgTraceDocument *document = msgtrace_document_read(reply->body, reply->length);
 	char *words = NULL;
@@ -157,7 +145,6 @@ note_refusal(const MsgTraceCredential *credential, const MsgTraceHttpReply *repl
 	}
 	else
 		words = msgtrace_status_keep(status, reply->body);
-	redact(words, credential->client_secret);
 	status->words = words;
 	status->entra_code = entra_code_in(words);
 	status->http_status = reply->http_status;
@@ -205,7 +192,7 @@ msgtrace_token_accept(const MsgTraceCredential *credential, const MsgTraceHttpRe
 	if (reply->http_status != 200)
 	{
 		status->fault = reply->http_status >= 500 ? MSGTRACE_UNAVAILABLE : MSGTRACE_SIGN_IN_REFUSED;
-		note_refusal(credential, reply, status);
+		note_refusal(reply, status);
 		return false;
 	}
 	document = msgtrace_document_read(reply->body, reply->length);

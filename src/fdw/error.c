@@ -124,6 +124,8 @@ append_service_words(StringInfo detail, const MsgTraceStatus *status)
 		appendStringInfo(detail, "answered HTTP %d", status->http_status);
 	else if (status->url)
 		appendStringInfoString(detail, "gave no answer");
+	if (status->fault == MSGTRACE_TOO_LARGE)
+		appendStringInfo(detail, " with more than " INT64_FORMAT " bytes", status->limit);
 	if (status->code && *status->code)
 		appendStringInfo(detail, " %s", status->code);
 	if (status->words && *status->words)
@@ -189,7 +191,7 @@ msgtrace_error_raise(const MsgTraceStatus *status, const MsgTracePagerCounts *co
 {
 	const FaultText *text = &fault_texts[status->fault];
 	const char *detail = detail_of(status, counts);
-	const char *asked = status->asked ? status->asked : "message trace";
+	const char *asked = status->asked ? status->asked : "the message trace";
 	char *message;
 
 	Assert(status->fault != MSGTRACE_OK);
@@ -199,6 +201,20 @@ msgtrace_error_raise(const MsgTraceStatus *status, const MsgTracePagerCounts *co
 #pragma GCC diagnostic pop
 	ereport(ERROR, errcode(text->sqlstate), errmsg_internal("%s", message),
 			*detail ? errdetail_internal("%s", detail) : 0, errhint("%s", hint_for(status)));
+}
+
+void
+msgtrace_error_bad_value(const char *column, const char *row_id)
+{
+	ErrorData *cause = CopyErrorData();
+
+	if (ERRCODE_TO_CATEGORY(cause->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+		ReThrowError(cause); /* not the value's fault: a cancel, say */
+	FlushErrorState();
+	ereport(ERROR, errcode(fault_texts[MSGTRACE_BAD_ROW].sqlstate),
+			errmsg("a record in the answer to the message trace cannot be read"),
+			errdetail("Record %s, column \"%s\": %s.", row_id, column, cause->message),
+			errhint("Declare the column as text to see what the service sends."));
 }
 
 void
@@ -216,7 +232,8 @@ msgtrace_error_warn_of_skew(int64 seconds)
 void
 msgtrace_error_warn_of_replaced(int64 count)
 {
-	ereport(
-		WARNING, errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-		errmsg(INT64_FORMAT " characters that text cannot hold were replaced by U+FFFD", count));
+	ereport(WARNING, errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+			errmsg_plural("%lld character that text cannot hold was replaced by U+FFFD",
+						  "%lld characters that text cannot hold were replaced by U+FFFD",
+						  (unsigned long) count, (long long) count));
 }

@@ -18,6 +18,12 @@
 MSGTRACE_NORETURN extern void msgtrace_error_raise(const MsgTraceStatus *status,
 												   const MsgTracePagerCounts *counts);
 
+/*
+ * In a PG_CATCH, outside the error context: the input function of a column's
+ * type has refused a value.  Raises an error that says which.
+ */
+extern void msgtrace_error_bad_value(const char *column, const char *row_id);
+
 /* Warn of clocks that differ. */
 extern void msgtrace_error_warn_of_skew(int64 seconds);
 

@@ -12,6 +12,7 @@
 #include "fdw/tuple.h"
 
 #include "catalog/pg_type_d.h"
+#include "fdw/error.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -50,21 +51,6 @@ struct MsgTraceTupleMaker
 	MsgTracePageReader reader;
 };
 
-/* Where an input function's error happened; callback of the error context. */
-typedef struct ValuePosition
-{
-	const char *column;
-	const char *row_id;
-} ValuePosition;
-
-static void
-add_position(void *arg)
-{
-	ValuePosition *position = arg;
-
-	errcontext("column \"%s\" of message trace record %s", position->column, position->row_id);
-}
-
 /* A time without its Z would be read in the session's time zone. */
 static char *
 with_time_zone(const char *text)
@@ -76,21 +62,33 @@ with_time_zone(const char *text)
 	return psprintf("%sZ", text);
 }
 
+/* The text as the type's input function shall read it. */
+static char *
+input_text(const Column *column, char *text)
+{
+	if (column->is_ip)
+		return msgtrace_row_ip_address(text);
+	if (column->field == MSGTRACE_RECEIVED)
+		return with_time_zone(text);
+	return text;
+}
+
 static Datum
 call_input(Column *column, const MsgTraceRecord *record, char *text)
 {
-	ValuePosition position = {column->name, record->values[MSGTRACE_ID]};
-	ErrorContextCallback callback = {.callback = add_position, .arg = &position};
-	Datum value;
+	MemoryContext context = CurrentMemoryContext;
+	Datum value = (Datum) 0;
 
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
-	if (column->is_ip)
-		text = msgtrace_row_ip_address(text);
-	else if (column->field == MSGTRACE_RECEIVED)
-		text = with_time_zone(text);
-	value = InputFunctionCall(&column->input, text, column->io_param, column->typmod);
-	error_context_stack = callback.previous;
+	PG_TRY();
+	{
+		value = InputFunctionCall(&column->input, text, column->io_param, column->typmod);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		msgtrace_error_bad_value(column->name, record->values[MSGTRACE_ID]);
+	}
+	PG_END_TRY();
 	return value;
 }
 
@@ -129,7 +127,7 @@ convert(Column *column, const MsgTraceRecord *record, const MsgTraceRow *row, ch
 		case AS_BIGINT:
 			return read_bigint(text, value);
 		default:
-			*value = call_input(column, record, text);
+			*value = call_input(column, record, input_text(column, text));
 			return true;
 	}
 }

@@ -3,9 +3,9 @@
  * clock.c
  *		Service time, learned from Date headers.
  *
- * A Date header is cut to the second and was written before the body was sent,
- * so the offset learned is at most too small, never too large: service time as
- * we know it does not run ahead of the service.
+ * A Date header is cut to the second and was written before it came here, so the
+ * offset learned is at most too small, by about a second, never too large:
+ * service time as we know it does not run ahead of the service.
  *
  *-------------------------------------------------------------------------
  */
@@ -66,10 +66,10 @@ msgtrace_clock_of(const char *url)
 }
 
 void
-msgtrace_clock_learn(MsgTraceClock *clock, TimestampTz service_time)
+msgtrace_clock_learn(MsgTraceClock *clock, TimestampTz service_time, TimestampTz our_time)
 {
 	clock->told = service_time;
-	clock->offset = service_time - GetCurrentTimestamp();
+	clock->offset = service_time - our_time;
 	clock->known = true;
 }
 

@@ -21,8 +21,9 @@ typedef struct MsgTraceClock MsgTraceClock;
 /* The clock of the service at this URL; one for all scans of the backend. */
 extern MsgTraceClock *msgtrace_clock_of(const char *url);
 
-/* The service's clock read `service_time` just now. */
-extern void msgtrace_clock_learn(MsgTraceClock *clock, TimestampTz service_time);
+/* The service's clock read `service_time` when ours read `our_time`. */
+extern void msgtrace_clock_learn(MsgTraceClock *clock, TimestampTz service_time,
+								 TimestampTz our_time);
 
 /* Has the service said what time it is? */
 extern bool msgtrace_clock_is_known(const MsgTraceClock *clock);

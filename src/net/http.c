@@ -67,8 +67,9 @@ struct MsgTraceHttp
 	bool in_flight;			/* easy is in multi */
 	bool ended;				/* reply is valid */
 	Body body;
-	int retry_after; /* seconds, -1 = no such header */
-	TimestampTz date;
+	int retry_after;	 /* seconds, -1 = no such header */
+	TimestampTz date;	 /* 0 = no such header */
+	TimestampTz date_at; /* our clock when it came: the body may take minutes */
 	char error[CURL_ERROR_SIZE];
 	MsgTraceHttpReply reply;
 	MemoryContextCallback *owner; /* NULL in the pool */
@@ -251,7 +252,10 @@ on_header(char *line, size_t one, size_t count, void *arg)
 		time_t date = curl_getdate(value, NULL);
 
 		if (date != -1)
+		{
 			http->date = time_t_to_timestamptz(date);
+			http->date_at = GetCurrentTimestamp();
+		}
 	}
 	else if (header_value(line, count, "Retry-After:", value, sizeof(value)))
 		http->retry_after = read_retry_after(value);
@@ -547,6 +551,7 @@ take_reply(MsgTraceHttp *http, CURLcode rc)
 	reply->body = http->body.data ? http->body.data : "";
 	reply->length = http->body.length;
 	reply->date = http->date;
+	reply->date_at = http->date_at;
 	reply->retry_after = http->retry_after;
 	http->ended = true;
 	end_request(http);

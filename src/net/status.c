@@ -8,10 +8,14 @@
 #include "net/status.h"
 
 #include "mb/pg_wchar.h"
+#include "net/http.h"
 #include "utils/memutils.h"
 
 /* The service's words are shown to a human; no human reads more than this. */
 #define MAX_WORDS 1000
+
+/* More than that, so that a secret across the cut is seen whole. */
+#define MAX_LOOKED_AT 16384
 
 void
 msgtrace_status_init(MsgTraceStatus *status, MemoryContext context)
@@ -20,29 +24,60 @@ msgtrace_status_init(MsgTraceStatus *status, MemoryContext context)
 	status->context = context;
 }
 
-void
-msgtrace_status_clear(MsgTraceStatus *status)
+static char *
+keep_start(MemoryContext context, const char *text)
 {
-	msgtrace_status_init(status, status->context);
+	size_t length = strnlen(text, MAX_LOOKED_AT);
+	char *copy = MemoryContextAlloc(context, length + 1);
+
+	memcpy(copy, text, length);
+	copy[length] = '\0';
+	return copy;
+}
+
+/* Overwrite every place where a text from outside repeats a secret of ours. */
+static void
+redact(char *text, const char *secret)
+{
+	size_t length = secret ? strlen(secret) : 0;
+
+	if (length == 0)
+		return;
+	while ((text = strstr(text, secret)) != NULL)
+		memset(text, '*', length);
+}
+
+/* As it is, and as a form has it. */
+static void
+redact_secrets(const MsgTraceStatus *status, char *text)
+{
+	redact(text, status->token);
+	redact(text, status->secret);
+	if (status->secret)
+	{
+		char *escaped = msgtrace_http_escape(status->secret);
+
+		redact(text, escaped);
+		explicit_bzero(escaped, strlen(escaped));
+		pfree(escaped);
+	}
 }
 
 /*
- * Keep a copy of some text from outside: cut to a length that a message can
- * bear, valid in the database's encoding, and without control characters
- * (a line end becomes a space), so that it can go into a log line.
+ * Keep a copy of some text from outside: without our secrets, cut to a length
+ * that a message can bear, valid in the database's encoding, and without control
+ * characters (a line end becomes a space), so that it can go into a log line.
  */
 char *
 msgtrace_status_keep(MsgTraceStatus *status, const char *text)
 {
-	int length;
 	char *copy;
 
 	if (text == NULL)
 		return NULL;
-	length = pg_encoding_verifymbstr(PG_UTF8, text, strnlen(text, MAX_WORDS));
-	copy = MemoryContextAlloc(status->context, length + 1);
-	memcpy(copy, text, length);
-	copy[length] = '\0';
+	copy = keep_start(status->context, text);
+	redact_secrets(status, copy);
+	copy[pg_encoding_verifymbstr(PG_UTF8, copy, strnlen(copy, MAX_WORDS))] = '\0';
 	for (char *c = copy; *c; c++)
 	{
 		if ((unsigned char) *c < ' ')

@@ -48,6 +48,8 @@ typedef struct MsgTraceStatus
 {
 	MsgTraceFault fault;
 	MemoryContext context;	/* owns the strings below */
+	const char *secret;		/* never shown, should the other side echo it */
+	const char *token;		/* likewise; NULL while there is none */
 	const char *asked;		/* what was asked for, in words; static */
 	const char *url;		/* without its query */
 	int http_status;		/* 0 when there was no answer */
@@ -65,7 +67,6 @@ typedef struct MsgTraceStatus
 } MsgTraceStatus;
 
 extern void msgtrace_status_init(MsgTraceStatus *status, MemoryContext context);
-extern void msgtrace_status_clear(MsgTraceStatus *status);
 extern char *msgtrace_status_keep(MsgTraceStatus *status, const char *text);
 extern char *msgtrace_status_keep_url(MsgTraceStatus *status, const char *url);
 
