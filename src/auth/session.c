@@ -205,6 +205,7 @@ end_sign_in(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 		return;
 	status->asked = "sign-in";
 	status->url = msgtrace_status_keep_url(status, credential->authority_url);
+	status->http_status = 0;
 	if (reply->fault != MSGTRACE_OK)
 		note_transport(session, reply);
 	else if (msgtrace_token_accept(credential, reply, status))
@@ -270,6 +271,7 @@ end_request(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 	}
 	status->asked = "the message trace";
 	status->url = msgtrace_status_keep_url(status, session->url);
+	status->http_status = reply->fault == MSGTRACE_OK ? reply->http_status : 0;
 	if (reply->fault != MSGTRACE_OK)
 	{
 		note_transport(session, reply);

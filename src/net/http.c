@@ -67,6 +67,7 @@ struct MsgTraceHttp
 	bool in_flight;			/* easy is in multi */
 	bool ended;				/* reply is valid */
 	Body body;
+	bool confidential;	 /* the body answers a form with a secret: wipe it */
 	int retry_after;	 /* seconds, -1 = no such header */
 	TimestampTz date;	 /* 0 = no such header */
 	TimestampTz date_at; /* our clock when it came: the body may take minutes */
@@ -95,6 +96,20 @@ static void
 unblock_signals(const sigset_t *before)
 {
 	sigprocmask(SIG_SETMASK, before, NULL);
+}
+
+/* What is allocated is kept for the next answer, but nothing of this one. */
+static void
+forget_body(MsgTraceHttp *http)
+{
+	Body *body = &http->body;
+
+	if (body->data && http->confidential)
+		explicit_bzero(body->data, body->size);
+	else if (body->data)
+		body->data[0] = '\0';
+	body->length = 0;
+	http->confidential = false;
 }
 
 static void
@@ -292,6 +307,7 @@ destroy(MsgTraceHttp *http)
 		close(http->timer_fd);
 	while (http->descriptors-- > 0)
 		ReleaseExternalFD();
+	forget_body(http);
 	free(http->body.data);
 	free(http);
 }
@@ -406,6 +422,7 @@ msgtrace_http_close(MsgTraceHttp *http)
 	end_request(http);
 	msgtrace_http_set_alarm(http, 0);
 	http->ended = false;
+	forget_body(http);
 	free(http->body.data);
 	memset(&http->body, 0, sizeof(http->body));
 	idle_loop = http;
@@ -473,7 +490,7 @@ static void
 forget_last_answer(MsgTraceHttp *http, const MsgTraceHttpOptions *options)
 {
 	http->ended = false;
-	http->body.length = 0;
+	forget_body(http);
 	http->body.ceiling = options->max_response_size;
 	http->body.too_large = http->body.out_of_memory = false;
 	http->retry_after = -1;
@@ -494,6 +511,7 @@ msgtrace_http_start(MsgTraceHttp *http, const MsgTraceHttpOptions *options, cons
 		return false;
 	if (form && (http->form = strdup(form)) == NULL)
 		return false;
+	http->confidential = form != NULL;
 	set_options(http, options, url);
 	block_signals(&before);
 	rc = curl_multi_add_handle(http->multi, http->easy);

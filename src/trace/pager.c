@@ -477,9 +477,11 @@ step_session(MsgTracePager *pager)
 		case MSGTRACE_DONE:
 			break;
 	}
+	if (!check_skew(pager))
+		return true;
 	if (pager->state == FETCHING)
 		take_reply(pager);
-	else if (check_skew(pager))
+	else
 	{
 		set_range(pager);
 		pager->state = CUTTING;
