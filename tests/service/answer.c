@@ -23,10 +23,10 @@
 /* A body that is not simply sent. */
 typedef struct DamagedBody
 {
-	Fault		fault;
-	int			socket;
-	Buffer		body;
-	uint64_t	limit;			/* bytes before it breaks, hangs or goes on for ever */
+	Fault fault;
+	int socket;
+	Buffer body;
+	uint64_t limit; /* bytes before it breaks, hangs or goes on for ever */
 } DamagedBody;
 
 /* A GUID that differs with each call. */
@@ -34,8 +34,8 @@ void
 answer_guid(char *out)
 {
 	static atomic_ullong counter;
-	uint64_t	high = hash_mix(atomic_fetch_add(&counter, 1) + 0x67756964);
-	uint64_t	low = hash_mix(high);
+	uint64_t high = hash_mix(atomic_fetch_add(&counter, 1) + 0x67756964);
+	uint64_t low = hash_mix(high);
 
 	snprintf(out, GUID_SIZE, "%08x-%04x-4%03x-a%03x-%012llx", (unsigned) (high >> 32),
 			 (unsigned) (high >> 16 & 0xffff), (unsigned) (high & 0xfff), (unsigned) (low >> 52),
@@ -49,11 +49,13 @@ answer_wait(const Request *request, int64_t ms)
 }
 
 static Result
-queue(Request *request, unsigned status, const char *type, struct MHD_Response *response, ExtraHeader extra)
+queue(Request *request, unsigned status, const char *type, struct MHD_Response *response,
+	  ExtraHeader extra)
 {
-	char		date[MOMENT_TEXT_SIZE];
-	Tick		skew = request->fault.kind == FAULT_CLOCK_SKEW ? request->fault.seconds * TICKS_PER_SECOND : 0;
-	Result		result;
+	char date[MOMENT_TEXT_SIZE];
+	Tick skew = request->fault.kind == FAULT_CLOCK_SKEW ? request->fault.seconds * TICKS_PER_SECOND
+														: 0;
+	Result result;
 
 	if (response == NULL)
 		return MHD_NO;
@@ -81,7 +83,8 @@ fill(char *out, size_t room, const char *text, size_t length, uint64_t position)
 static ssize_t
 endless_part(const DamagedBody *damaged, uint64_t position, char *out, size_t room)
 {
-	static const char row[] = "{\"id\":\"00000000-0000-0000-0000-000000000000\",\"senderAddress\":\"a@b.example\","
+	static const char row[] =
+		"{\"id\":\"00000000-0000-0000-0000-000000000000\",\"senderAddress\":\"a@b.example\","
 		"\"recipientAddress\":\"c@d.example\",\"messageId\":null,\"receivedDateTime\":\"2026-01-01T00:00:00Z\","
 		"\"subject\":\"endless\",\"size\":1,\"fromIP\":null,\"toIP\":null,\"status\":\"delivered\"},";
 
@@ -105,7 +108,7 @@ static ssize_t
 damaged_part(void *state, uint64_t position, char *out, size_t room)
 {
 	const DamagedBody *damaged = state;
-	size_t		part;
+	size_t part;
 
 	if (position >= damaged->limit)
 		return past_limit(damaged, position, out, room);
@@ -113,8 +116,8 @@ damaged_part(void *state, uint64_t position, char *out, size_t room)
 	if (damaged->fault.kind == FAULT_DRIP)
 	{
 		/* twenty pieces a second, or less where that is under a byte */
-		int64_t		rate = damaged->fault.bytes_per_second;
-		size_t		piece = rate >= 20 ? (size_t) rate / 20 : 1;
+		int64_t rate = damaged->fault.bytes_per_second;
+		size_t piece = rate >= 20 ? (size_t) rate / 20 : 1;
 
 		if (!shutdown_wait(damaged->socket, rate >= 20 ? 50 : 1000 / rate))
 			return MHD_CONTENT_READER_END_WITH_ERROR;
@@ -137,14 +140,14 @@ static bool
 damages_body(const Fault *fault)
 {
 	return fault->kind == FAULT_CUT || fault->kind == FAULT_ENDLESS || fault->kind == FAULT_DRIP ||
-		(fault->kind == FAULT_HANG && strcmp(fault->variant, "body") == 0);
+		   (fault->kind == FAULT_HANG && strcmp(fault->variant, "body") == 0);
 }
 
 static struct MHD_Response *
 damaged_response(const Request *request, Buffer *body)
 {
 	DamagedBody *damaged = calloc(1, sizeof(DamagedBody));
-	uint64_t	size = body->length;
+	uint64_t size = body->length;
 	const char *start = "{\"value\":[";
 
 	if (damaged == NULL)
@@ -167,7 +170,8 @@ damaged_response(const Request *request, Buffer *body)
 			damaged->limit = (uint64_t) request->fault.after;
 	}
 	memset(body, 0, sizeof(*body));
-	return MHD_create_response_from_callback(size, STREAM_BLOCK, damaged_part, damaged, damaged_release);
+	return MHD_create_response_from_callback(size, STREAM_BLOCK, damaged_part, damaged,
+											 damaged_release);
 }
 
 /*
@@ -191,10 +195,13 @@ answer_send(Request *request, unsigned status, const char *type, Buffer *body, E
  * Sends a body of unknown length piece by piece.
  */
 Result
-answer_stream(Request *request, const char *type, AnswerStream stream, void *state, void (*release) (void *state))
+answer_stream(Request *request, const char *type, AnswerStream stream, void *state,
+			  void (*release)(void *state))
 {
-	return queue(request, MHD_HTTP_OK, type,
-				 MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream, state, release), NO_HEADER);
+	return queue(
+		request, MHD_HTTP_OK, type,
+		MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream, state, release),
+		NO_HEADER);
 }
 
 Result
@@ -207,21 +214,24 @@ answer_json(Request *request, unsigned status, Buffer *body)
 Result
 answer_html_page(Request *request, unsigned status)
 {
-	Buffer		body = {0};
+	Buffer body = {0};
 
-	buffer_add_text(&body, "<!DOCTYPE html>\r\n<html><head><title>Sign in to your account</title></head>\r\n"
-					"<body><h1>Sign in</h1><p>To continue to Microsoft 365, sign in.</p></body></html>\r\n");
+	buffer_add_text(
+		&body,
+		"<!DOCTYPE html>\r\n<html><head><title>Sign in to your account</title></head>\r\n"
+		"<body><h1>Sign in</h1><p>To continue to Microsoft 365, sign in.</p></body></html>\r\n");
 	return answer_send(request, status, "text/html; charset=utf-8", &body, NO_HEADER);
 }
 
 /* An error in the form of Graph. */
 Result
-answer_graph_error(Request *request, unsigned status, const char *code, const char *message, ExtraHeader extra)
+answer_graph_error(Request *request, unsigned status, const char *code, const char *message,
+				   ExtraHeader extra)
 {
 	const char *client_id = request_header(request, "client-request-id");
-	char		id[GUID_SIZE];
-	char		date[MOMENT_TEXT_SIZE];
-	Buffer		body = {0};
+	char id[GUID_SIZE];
+	char date[MOMENT_TEXT_SIZE];
+	Buffer body = {0};
 
 	answer_guid(id);
 	moment_write(date, clock_now(), 0, false);
@@ -229,7 +239,9 @@ answer_graph_error(Request *request, unsigned status, const char *code, const ch
 	buffer_add_json(&body, code);
 	buffer_add_text(&body, ",\"message\":");
 	buffer_add_json(&body, message);
-	buffer_printf(&body, ",\"innerError\":{\"date\":\"%s\",\"request-id\":\"%s\",\"client-request-id\":", date, id);
+	buffer_printf(
+		&body,
+		",\"innerError\":{\"date\":\"%s\",\"request-id\":\"%s\",\"client-request-id\":", date, id);
 	buffer_add_json(&body, client_id ? client_id : id);
 	buffer_add_text(&body, "}}}");
 	return answer_send(request, status, "application/json", &body, extra);

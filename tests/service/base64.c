@@ -19,9 +19,9 @@ base64_add(Buffer *out, const char *bytes, size_t length, bool url)
 
 	for (size_t i = 0; i < length; i += 3)
 	{
-		size_t		left = length - i;
-		uint32_t	group = (uint32_t) from[i] << 16;
-		char		text[4];
+		size_t left = length - i;
+		uint32_t group = (uint32_t) from[i] << 16;
+		char text[4];
 
 		if (left > 1)
 			group |= (uint32_t) from[i + 1] << 8;
@@ -51,13 +51,13 @@ value_of(char c)
 bool
 base64_decode(Buffer *out, const char *text)
 {
-	uint32_t	group = 0;
-	int			bits = 0;
+	uint32_t group = 0;
+	int bits = 0;
 
 	for (; *text && *text != '='; text++)
 	{
-		int			value = value_of(*text);
-		char		byte;
+		int value = value_of(*text);
+		char byte;
 
 		if (value < 0)
 			return false;

@@ -19,11 +19,11 @@
 char *
 buffer_reserve(Buffer *buffer, size_t more)
 {
-	size_t		needed = buffer->length + more;
+	size_t needed = buffer->length + more;
 
 	if (needed > buffer->room)
 	{
-		size_t		room = buffer->room ? buffer->room * 2 : 1024;
+		size_t room = buffer->room ? buffer->room * 2 : 1024;
 
 		while (room < needed)
 			room *= 2;
@@ -54,10 +54,10 @@ buffer_add_text(Buffer *buffer, const char *text)
 }
 
 void
-buffer_printf(Buffer *buffer, const char *format,...)
+buffer_printf(Buffer *buffer, const char *format, ...)
 {
-	va_list		args;
-	int			length;
+	va_list args;
+	int length;
 
 	va_start(args, format);
 	length = vsnprintf(NULL, 0, format, args);
@@ -94,7 +94,8 @@ buffer_add_json(Buffer *buffer, const char *text)
 void
 buffer_add_url(Buffer *buffer, const char *text)
 {
-	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+	static const char plain[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
 
 	for (; *text; text++)
 	{

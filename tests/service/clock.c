@@ -13,9 +13,9 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool start_fixed;
 static Tick start_time;
-static bool running;			/* all below guarded by lock */
-static Tick offset;				/* while running: to the machine's clock */
-static Tick standing;			/* while not: the time it shows */
+static bool running;  /* all below guarded by lock */
+static Tick offset;	  /* while running: to the machine's clock */
+static Tick standing; /* while not: the time it shows */
 static int64_t advanced_ms;
 
 static Tick
@@ -49,7 +49,7 @@ clock_reset(void)
 Tick
 clock_now(void)
 {
-	Tick		now;
+	Tick now;
 
 	pthread_mutex_lock(&lock);
 	now = running ? machine_now() + offset : standing;
@@ -60,7 +60,7 @@ clock_now(void)
 bool
 clock_running(void)
 {
-	bool		result;
+	bool result;
 
 	pthread_mutex_lock(&lock);
 	result = running;
@@ -104,7 +104,7 @@ int64_t
 clock_quota_ms(void)
 {
 	struct timespec now;
-	int64_t		result;
+	int64_t result;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	pthread_mutex_lock(&lock);

@@ -21,7 +21,7 @@
 static Result
 answer_error(Request *request, unsigned status, const char *reason)
 {
-	Buffer		body = {0};
+	Buffer body = {0};
 
 	buffer_add_text(&body, "{\"error\":");
 	buffer_add_json(&body, reason);
@@ -32,7 +32,7 @@ answer_error(Request *request, unsigned status, const char *reason)
 static Result
 answer_done(Request *request)
 {
-	Buffer		body = {0};
+	Buffer body = {0};
 
 	buffer_add_text(&body, "{\"done\":true}\n");
 	return answer_json(request, MHD_HTTP_OK, &body);
@@ -42,12 +42,13 @@ answer_done(Request *request)
 static Result
 answer_outcome(Request *request, bool good, Buffer *error)
 {
-	Result		result;
+	Result result;
 
 	if (good)
 		result = answer_done(request);
 	else
-		result = answer_error(request, MHD_HTTP_BAD_REQUEST, error->length ? buffer_text(error) : "refused");
+		result = answer_error(request, MHD_HTTP_BAD_REQUEST,
+							  error->length ? buffer_text(error) : "refused");
 	buffer_free(error);
 	return result;
 }
@@ -69,7 +70,8 @@ static json_t *
 posted_object(Request *request, Buffer *error)
 {
 	json_error_t where;
-	json_t	   *document = json_loadb(request->body.length ? request->body.data : "", request->body.length, 0, &where);
+	json_t *document = json_loadb(request->body.length ? request->body.data : "",
+								  request->body.length, 0, &where);
 
 	if (document == NULL)
 		buffer_printf(error, "line %d: %s", where.line, where.text);
@@ -87,7 +89,7 @@ posted_object(Request *request, Buffer *error)
 static bool
 steer_clock(const char *name, const json_t *value, Buffer *error)
 {
-	Tick		now;
+	Tick now;
 
 	if (strcmp(name, "now") == 0 && json_is_string(value) &&
 		moment_parse(json_string_value(value), json_string_length(value), false, &now))
@@ -99,7 +101,10 @@ steer_clock(const char *name, const json_t *value, Buffer *error)
 		clock_run(json_is_true(value));
 	else
 	{
-		buffer_printf(error, "\"%s\": a clock takes \"now\": time, \"advance\": seconds or \"run\": true or false", name);
+		buffer_printf(
+			error,
+			"\"%s\": a clock takes \"now\": time, \"advance\": seconds or \"run\": true or false",
+			name);
 		return false;
 	}
 	return true;
@@ -108,22 +113,23 @@ steer_clock(const char *name, const json_t *value, Buffer *error)
 static Result
 show_clock(Request *request)
 {
-	Buffer		body = {0};
-	char		time[MOMENT_TEXT_SIZE];
+	Buffer body = {0};
+	char time[MOMENT_TEXT_SIZE];
 
 	moment_write(time, clock_now(), 7, true);
-	buffer_printf(&body, "{\"now\":\"%s\",\"running\":%s}\n", time, clock_running() ? "true" : "false");
+	buffer_printf(&body, "{\"now\":\"%s\",\"running\":%s}\n", time,
+				  clock_running() ? "true" : "false");
 	return answer_json(request, MHD_HTTP_OK, &body);
 }
 
 static Result
 control_clock(Request *request)
 {
-	Buffer		error = {0};
-	json_t	   *document;
+	Buffer error = {0};
+	json_t *document;
 	const char *name;
-	json_t	   *value;
-	bool		good;
+	json_t *value;
+	bool good;
 
 	if (is_method(request, "GET"))
 		return show_clock(request);
@@ -131,8 +137,7 @@ control_clock(Request *request)
 		return wrong_method(request);
 	document = posted_object(request, &error);
 	good = document != NULL;
-	json_object_foreach(document, name, value)
-		good = good && steer_clock(name, value, &error);
+	json_object_foreach(document, name, value) good = good && steer_clock(name, value, &error);
 	json_decref(document);
 	if (!good)
 		return answer_outcome(request, false, &error);
@@ -145,10 +150,11 @@ control_clock(Request *request)
 static Result
 show_settings(Request *request)
 {
-	Settings	settings = settings_get();
-	Buffer		body = {0};
+	Settings settings = settings_get();
+	Buffer body = {0};
 
-	buffer_printf(&body, "{\"rows_per_day\":%lld,\"page_delay\":%lld,\"quota\":%lld,\"quota_window\":%lld,"
+	buffer_printf(&body,
+				  "{\"rows_per_day\":%lld,\"page_delay\":%lld,\"quota\":%lld,\"quota_window\":%lld,"
 				  "\"shuffle\":%s,\"token_lifetime\":%lld}\n",
 				  (long long) settings.rows_per_day, (long long) settings.page_delay,
 				  (long long) settings.quota, (long long) settings.quota_window,
@@ -159,8 +165,9 @@ show_settings(Request *request)
 static bool
 change_setting(const char *name, const json_t *value, Buffer *error)
 {
-	bool		known = json_is_integer(value) || json_is_boolean(value);
-	int64_t		number = json_is_integer(value) ? (int64_t) json_integer_value(value) : json_is_true(value);
+	bool known = json_is_integer(value) || json_is_boolean(value);
+	int64_t number = json_is_integer(value) ? (int64_t) json_integer_value(value)
+											: json_is_true(value);
 
 	if (known && settings_set(name, number))
 		return true;
@@ -171,11 +178,11 @@ change_setting(const char *name, const json_t *value, Buffer *error)
 static Result
 control_settings(Request *request)
 {
-	Buffer		error = {0};
-	json_t	   *document;
+	Buffer error = {0};
+	json_t *document;
 	const char *name;
-	json_t	   *value;
-	bool		good;
+	json_t *value;
+	bool good;
 
 	if (is_method(request, "GET"))
 		return show_settings(request);
@@ -183,8 +190,7 @@ control_settings(Request *request)
 		return wrong_method(request);
 	document = posted_object(request, &error);
 	good = document != NULL;
-	json_object_foreach(document, name, value)
-		good = good && change_setting(name, value, &error);
+	json_object_foreach(document, name, value) good = good && change_setting(name, value, &error);
 	json_decref(document);
 	if (!good)
 		return answer_outcome(request, false, &error);
@@ -197,7 +203,7 @@ control_settings(Request *request)
 static Result
 control_log(Request *request)
 {
-	Buffer		body = {0};
+	Buffer body = {0};
 
 	if (is_method(request, "DELETE"))
 	{
@@ -213,7 +219,7 @@ control_log(Request *request)
 static Result
 control_faults(Request *request)
 {
-	Buffer		text = {0};
+	Buffer text = {0};
 
 	if (is_method(request, "DELETE"))
 	{
@@ -227,13 +233,14 @@ control_faults(Request *request)
 	}
 	if (!is_method(request, "POST"))
 		return wrong_method(request);
-	return answer_outcome(request, faults_post(buffer_text(&request->body), request->body.length, &text), &text);
+	return answer_outcome(
+		request, faults_post(buffer_text(&request->body), request->body.length, &text), &text);
 }
 
 static Result
 control_rows(Request *request)
 {
-	Buffer		error = {0};
+	Buffer error = {0};
 
 	if (is_method(request, "DELETE"))
 	{
@@ -242,7 +249,8 @@ control_rows(Request *request)
 	}
 	if (!is_method(request, "POST"))
 		return wrong_method(request);
-	return answer_outcome(request, given_post(buffer_text(&request->body), request->body.length, &error), &error);
+	return answer_outcome(
+		request, given_post(buffer_text(&request->body), request->body.length, &error), &error);
 }
 
 static Result
@@ -275,14 +283,11 @@ control_answer(Request *request)
 	static const struct
 	{
 		const char *path;
-		Result		(*answer) (Request *request);
-	}			endpoints[] = {
-		{"/control/truth", control_truth},
-		{"/control/log", control_log},
-		{"/control/clock", control_clock},
-		{"/control/faults", control_faults},
-		{"/control/rows", control_rows},
-		{"/control/settings", control_settings},
+		Result (*answer)(Request *request);
+	} endpoints[] = {
+		{"/control/truth", control_truth}, {"/control/log", control_log},
+		{"/control/clock", control_clock}, {"/control/faults", control_faults},
+		{"/control/rows", control_rows},   {"/control/settings", control_settings},
 		{"/control/reset", control_reset},
 	};
 

@@ -18,8 +18,8 @@ escape_start(void)
 	{
 		for (int c = 0; c < 256; c++)
 			special[style][c] = c < 0x20 || c == '"' || c == '\\' ||
-				(style == ESCAPE_ASCII && c >= 0x80) ||
-				(style != ESCAPE_PLAIN && c != 0 && strchr("<>&'+", c) != NULL);
+								(style == ESCAPE_ASCII && c >= 0x80) ||
+								(style != ESCAPE_PLAIN && c != 0 && strchr("<>&'+", c) != NULL);
 	}
 }
 
@@ -49,8 +49,8 @@ put_code_point(char *out, unsigned c)
 static char *
 put_escaped(char *out, const unsigned char **text, const unsigned char *end)
 {
-	unsigned	c = *(*text)++;
-	int			more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+	unsigned c = *(*text)++;
+	int more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
 
 	if (c == '"' || c == '\\')
 	{

@@ -16,33 +16,31 @@
 
 #define MAX_FAULTS 1000
 
-static const char *const names[FAULT_KINDS] = {
-	[FAULT_NONE] = "none",
-	[FAULT_STATUS] = "status",
-	[FAULT_HTML] = "html",
-	[FAULT_CUT] = "cut",
-	[FAULT_ENDLESS] = "endless",
-	[FAULT_HANG] = "hang",
-	[FAULT_DRIP] = "drip",
-	[FAULT_POISONED_LINK] = "poisoned_link",
-	[FAULT_FOREIGN_LINK] = "foreign_link",
-	[FAULT_LOOPING_LINK] = "looping_link",
-	[FAULT_EMPTY_PAGE] = "empty_page_with_link",
-	[FAULT_REPEAT_ROW] = "repeat_row",
-	[FAULT_BAD_ROW] = "bad_row",
-	[FAULT_INVALID_UTF8] = "invalid_utf8",
-	[FAULT_NUL_ESCAPE] = "nul_escape",
-	[FAULT_LONE_SURROGATE] = "lone_surrogate",
-	[FAULT_EXPIRE_TOKEN] = "expire_token",
-	[FAULT_DELAY] = "delay",
-	[FAULT_RESET] = "reset",
-	[FAULT_CLOCK_SKEW] = "clock_skew"
-};
+static const char *const names[FAULT_KINDS] = {[FAULT_NONE] = "none",
+											   [FAULT_STATUS] = "status",
+											   [FAULT_HTML] = "html",
+											   [FAULT_CUT] = "cut",
+											   [FAULT_ENDLESS] = "endless",
+											   [FAULT_HANG] = "hang",
+											   [FAULT_DRIP] = "drip",
+											   [FAULT_POISONED_LINK] = "poisoned_link",
+											   [FAULT_FOREIGN_LINK] = "foreign_link",
+											   [FAULT_LOOPING_LINK] = "looping_link",
+											   [FAULT_EMPTY_PAGE] = "empty_page_with_link",
+											   [FAULT_REPEAT_ROW] = "repeat_row",
+											   [FAULT_BAD_ROW] = "bad_row",
+											   [FAULT_INVALID_UTF8] = "invalid_utf8",
+											   [FAULT_NUL_ESCAPE] = "nul_escape",
+											   [FAULT_LONE_SURROGATE] = "lone_surrogate",
+											   [FAULT_EXPIRE_TOKEN] = "expire_token",
+											   [FAULT_DELAY] = "delay",
+											   [FAULT_RESET] = "reset",
+											   [FAULT_CLOCK_SKEW] = "clock_skew"};
 
 /* The variants a fault may name; the first is the default. */
 typedef struct VariantInfo
 {
-	FaultKind	kind;
+	FaultKind kind;
 	const char *member;
 	const char *values[8];
 } VariantInfo;
@@ -51,11 +49,13 @@ static const VariantInfo variants[] = {
 	{FAULT_HANG, "where", {"headers", "body"}},
 	{FAULT_ENDLESS, "what", {"spaces", "rows"}},
 	{FAULT_POISONED_LINK, "kind", {"encoded_twice", "recipient"}},
-	{FAULT_BAD_ROW, "kind", {"no_received", "no_id", "no_recipient", "number_subject", "garbage_time", "long_key"}},
+	{FAULT_BAD_ROW,
+	 "kind",
+	 {"no_received", "no_id", "no_recipient", "number_subject", "garbage_time", "long_key"}},
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static Fault *queue;			/* guarded by lock, as is its count */
+static Fault *queue; /* guarded by lock, as is its count */
 static size_t queue_count;
 
 const char *
@@ -65,7 +65,8 @@ fault_name(FaultKind kind)
 }
 
 static bool
-take_number(const json_t *order, const char *name, int64_t missing, int64_t least, int64_t *value, Buffer *error)
+take_number(const json_t *order, const char *name, int64_t missing, int64_t least, int64_t *value,
+			Buffer *error)
 {
 	const json_t *member = json_object_get(order, name);
 
@@ -74,7 +75,8 @@ take_number(const json_t *order, const char *name, int64_t missing, int64_t leas
 		return true;
 	if (!json_is_integer(member) || json_integer_value(member) < least)
 	{
-		buffer_printf(error, "\"%s\" must be a whole number, at least %lld", name, (long long) least);
+		buffer_printf(error, "\"%s\" must be a whole number, at least %lld", name,
+					  (long long) least);
 		return false;
 	}
 	*value = (int64_t) json_integer_value(member);
@@ -86,7 +88,7 @@ static bool
 take_text(const json_t *order, const char *name, char *value, size_t room, Buffer *error)
 {
 	const json_t *member = json_object_get(order, name);
-	int			length = 0;
+	int length = 0;
 
 	value[0] = '\0';
 	if (json_is_integer(member))
@@ -119,7 +121,8 @@ take_variant(const json_t *order, Fault *fault, Buffer *error)
 		for (int k = 0; k < 8 && info->values[k]; k++)
 			if (strcmp(info->values[k], fault->variant) == 0)
 				return true;
-		buffer_printf(error, "\"%s\" of fault \"%s\" cannot be \"%s\"", info->member, names[fault->kind], fault->variant);
+		buffer_printf(error, "\"%s\" of fault \"%s\" cannot be \"%s\"", info->member,
+					  names[fault->kind], fault->variant);
 		return false;
 	}
 	return true;
@@ -160,14 +163,17 @@ take_class(const json_t *order, Fault *fault, Buffer *error)
 static bool
 check_members(const json_t *order, Buffer *error)
 {
-	static const char *const known[] = {"on", "fault", "count", "skip", "status", "retry_after", "body", "after",
-	"bytes", "bytes_per_second", "ms", "seconds", "row", "kind", "where", "what", "url"};
+	static const char *const known[] = {
+		"on",		   "fault",	  "count", "skip",	"status",
+		"retry_after", "body",	  "after", "bytes", "bytes_per_second",
+		"ms",		   "seconds", "row",   "kind",	"where",
+		"what",		   "url"};
 	const char *name;
-	json_t	   *value;
+	json_t *value;
 
 	json_object_foreach((json_t *) order, name, value)
 	{
-		bool		found = false;
+		bool found = false;
 
 		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 			found = found || strcmp(known[i], name) == 0;
@@ -191,28 +197,28 @@ take_fault(const json_t *order, Fault *fault, Buffer *error)
 		return false;
 	}
 	fault->has_body = json_object_get(order, "body") != NULL;
-	return check_members(order, error) &&
-		take_kind(order, fault, error) && take_class(order, fault, error) &&
-		take_number(order, "count", 1, 1, &fault->count, error) &&
-		take_number(order, "skip", 0, 0, &fault->skip, error) &&
-		take_number(order, "status", 503, 200, &fault->status, error) &&
-		take_number(order, after, -1, 0, &fault->after, error) &&
-		take_number(order, "bytes_per_second", 100, 1, &fault->bytes_per_second, error) &&
-		take_number(order, "ms", 1000, 0, &fault->ms, error) &&
-		take_number(order, "seconds", 0, INT64_MIN, &fault->seconds, error) &&
-		take_number(order, "row", -1, 0, &fault->row, error) &&
-		take_text(order, "retry_after", fault->retry_after, sizeof(fault->retry_after), error) &&
-		take_text(order, "url", fault->url, sizeof(fault->url), error) &&
-		take_text(order, "body", fault->body, sizeof(fault->body), error) &&
-		take_variant(order, fault, error);
+	return check_members(order, error) && take_kind(order, fault, error) &&
+		   take_class(order, fault, error) &&
+		   take_number(order, "count", 1, 1, &fault->count, error) &&
+		   take_number(order, "skip", 0, 0, &fault->skip, error) &&
+		   take_number(order, "status", 503, 200, &fault->status, error) &&
+		   take_number(order, after, -1, 0, &fault->after, error) &&
+		   take_number(order, "bytes_per_second", 100, 1, &fault->bytes_per_second, error) &&
+		   take_number(order, "ms", 1000, 0, &fault->ms, error) &&
+		   take_number(order, "seconds", 0, INT64_MIN, &fault->seconds, error) &&
+		   take_number(order, "row", -1, 0, &fault->row, error) &&
+		   take_text(order, "retry_after", fault->retry_after, sizeof(fault->retry_after), error) &&
+		   take_text(order, "url", fault->url, sizeof(fault->url), error) &&
+		   take_text(order, "body", fault->body, sizeof(fault->body), error) &&
+		   take_variant(order, fault, error);
 }
 
 static bool
 post_array(const json_t *array, Buffer *error)
 {
-	size_t		count = json_array_size(array);
-	Fault	   *posted = calloc(count + 1, sizeof(Fault));
-	bool		good = posted != NULL;
+	size_t count = json_array_size(array);
+	Fault *posted = calloc(count + 1, sizeof(Fault));
+	bool good = posted != NULL;
 
 	for (size_t i = 0; i < count && good; i++)
 		good = take_fault(json_array_get(array, i), &posted[i], error);
@@ -242,14 +248,14 @@ bool
 faults_post(const char *json, size_t length, Buffer *error)
 {
 	json_error_t where;
-	json_t	   *document = json_loadb(json, length, 0, &where);
-	bool		good = false;
+	json_t *document = json_loadb(json, length, 0, &where);
+	bool good = false;
 
 	if (document == NULL)
 		buffer_printf(error, "line %d: %s", where.line, where.text);
 	else if (json_is_object(document))
 	{
-		json_t	   *array = json_array();
+		json_t *array = json_array();
 
 		json_array_append_new(array, document);
 		document = array;
@@ -274,14 +280,16 @@ faults_clear(void)
 void
 faults_show(Buffer *out)
 {
-	static const char *const classes[] = {[CLASS_LIST] = "list",[CLASS_DETAIL] = "detail",
-		[CLASS_TOKEN] = "token",[CLASS_ANY] = "any"};
+	static const char *const classes[] = {[CLASS_LIST] = "list",
+										  [CLASS_DETAIL] = "detail",
+										  [CLASS_TOKEN] = "token",
+										  [CLASS_ANY] = "any"};
 
 	buffer_add_text(out, "[");
 	pthread_mutex_lock(&lock);
 	for (size_t i = 0; i < queue_count; i++)
-		buffer_printf(out, "%s{\"fault\":\"%s\",\"on\":\"%s\",\"count\":%lld,\"skip\":%lld}", i ? "," : "",
-					  names[queue[i].kind], classes[queue[i].on],
+		buffer_printf(out, "%s{\"fault\":\"%s\",\"on\":\"%s\",\"count\":%lld,\"skip\":%lld}",
+					  i ? "," : "", names[queue[i].kind], classes[queue[i].on],
 					  (long long) queue[i].count, (long long) queue[i].skip);
 	pthread_mutex_unlock(&lock);
 	buffer_add_text(out, "]\n");
@@ -300,7 +308,7 @@ remove_at(size_t i)
 bool
 faults_take(int request_class, Fault *fault)
 {
-	bool		taken = false;
+	bool taken = false;
 
 	fault->kind = FAULT_NONE;
 	pthread_mutex_lock(&lock);

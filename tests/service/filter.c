@@ -14,13 +14,13 @@
 #include <string.h>
 #include <strings.h>
 
-#define MAX_DEPTH 50			/* of parentheses */
+#define MAX_DEPTH 50 /* of parentheses */
 
 typedef enum TokenKind
 {
 	TOKEN_END,
-	TOKEN_NAME,					/* a word, number, GUID or time without quotes */
-	TOKEN_STRING,				/* '…', value without quotes and doubling */
+	TOKEN_NAME,	  /* a word, number, GUID or time without quotes */
+	TOKEN_STRING, /* '…', value without quotes and doubling */
 	TOKEN_OPEN,
 	TOKEN_CLOSE,
 	TOKEN_COMMA,
@@ -29,49 +29,64 @@ typedef enum TokenKind
 
 typedef struct Token
 {
-	TokenKind	kind;
-	const char *start;			/* in the source */
-	size_t		source_length;
-	char	   *value;			/* of a string, else NULL */
+	TokenKind kind;
+	const char *start; /* in the source */
+	size_t source_length;
+	char *value; /* of a string, else NULL */
 } Token;
 
 typedef struct Parser
 {
-	Filter	   *filter;
+	Filter *filter;
 	FilterDialect dialect;
 	const char *text;
 	const char *cursor;
-	Token		token;
-	Buffer	   *error;
-	int			depth;
+	Token token;
+	Buffer *error;
+	int depth;
 } Parser;
 
 typedef struct Property
 {
 	const char *name;
-	int			field;			/* FilterField, or one of those below */
+	int field; /* FilterField, or one of those below */
 } Property;
 
 enum
 {
 	FIELD_RECEIVED = FILTER_FIELDS,
-	FIELD_FROM, FIELD_TO, FIELD_OTHER
+	FIELD_FROM,
+	FIELD_TO,
+	FIELD_OTHER
 };
 
-static const Property graph_properties[] = {
-	{"id", FIELD_ID}, {"messageId", FIELD_MESSAGE_ID}, {"senderAddress", FIELD_SENDER},
-	{"recipientAddress", FIELD_RECIPIENT}, {"status", FIELD_STATUS}, {"fromIP", FIELD_FROM_IP},
-	{"toIP", FIELD_TO_IP}, {"subject", FIELD_SUBJECT}, {"receivedDateTime", FIELD_RECEIVED},
-	{"size", FIELD_OTHER}, {NULL, 0}
-};
+static const Property graph_properties[] = {{"id", FIELD_ID},
+											{"messageId", FIELD_MESSAGE_ID},
+											{"senderAddress", FIELD_SENDER},
+											{"recipientAddress", FIELD_RECIPIENT},
+											{"status", FIELD_STATUS},
+											{"fromIP", FIELD_FROM_IP},
+											{"toIP", FIELD_TO_IP},
+											{"subject", FIELD_SUBJECT},
+											{"receivedDateTime", FIELD_RECEIVED},
+											{"size", FIELD_OTHER},
+											{NULL, 0}};
 
-static const Property reporting_properties[] = {
-	{"MessageTraceId", FIELD_ID}, {"MessageId", FIELD_MESSAGE_ID}, {"SenderAddress", FIELD_SENDER},
-	{"RecipientAddress", FIELD_RECIPIENT}, {"Status", FIELD_STATUS}, {"FromIP", FIELD_FROM_IP},
-	{"ToIP", FIELD_TO_IP}, {"StartDate", FIELD_FROM}, {"EndDate", FIELD_TO}, {"Organization", FIELD_OTHER},
-	{"Received", FIELD_OTHER}, {"Size", FIELD_OTHER}, {"Index", FIELD_OTHER}, {"Subject", FIELD_OTHER},
-	{NULL, 0}
-};
+static const Property reporting_properties[] = {{"MessageTraceId", FIELD_ID},
+												{"MessageId", FIELD_MESSAGE_ID},
+												{"SenderAddress", FIELD_SENDER},
+												{"RecipientAddress", FIELD_RECIPIENT},
+												{"Status", FIELD_STATUS},
+												{"FromIP", FIELD_FROM_IP},
+												{"ToIP", FIELD_TO_IP},
+												{"StartDate", FIELD_FROM},
+												{"EndDate", FIELD_TO},
+												{"Organization", FIELD_OTHER},
+												{"Received", FIELD_OTHER},
+												{"Size", FIELD_OTHER},
+												{"Index", FIELD_OTHER},
+												{"Subject", FIELD_OTHER},
+												{NULL, 0}};
 
 /* ---- tokens ---- */
 
@@ -86,8 +101,8 @@ static void
 read_string(Parser *parser)
 {
 	const char *from = parser->cursor + 1;
-	char	   *value = malloc(strlen(from) + 1);
-	size_t		length = 0;
+	char *value = malloc(strlen(from) + 1);
+	size_t length = 0;
 
 	if (value == NULL)
 		abort();
@@ -106,7 +121,7 @@ read_string(Parser *parser)
 static void
 next_token(Parser *parser)
 {
-	Token	   *token = &parser->token;
+	Token *token = &parser->token;
 
 	free(token->value);
 	token->value = NULL;
@@ -145,7 +160,7 @@ static bool
 token_is(const Parser *parser, const char *word)
 {
 	return parser->token.kind == TOKEN_NAME && parser->token.source_length == strlen(word) &&
-		strncasecmp(parser->token.start, word, parser->token.source_length) == 0;
+		   strncasecmp(parser->token.start, word, parser->token.source_length) == 0;
 }
 
 static bool
@@ -161,7 +176,8 @@ fail(Parser *parser, const char *what)
 static bool
 find_property(Parser *parser, int *field)
 {
-	const Property *property = parser->dialect == FILTER_GRAPH ? graph_properties : reporting_properties;
+	const Property *property = parser->dialect == FILTER_GRAPH ? graph_properties
+															   : reporting_properties;
 
 	for (; property->name; property++)
 	{
@@ -172,7 +188,8 @@ find_property(Parser *parser, int *field)
 	}
 	buffer_printf(parser->error, "Could not find a property named '%.*s' on type '%s'.",
 				  (int) parser->token.source_length, parser->token.start,
-				  parser->dialect == FILTER_GRAPH ? "microsoft.graph.exchangeMessageTrace" : "MessageTrace");
+				  parser->dialect == FILTER_GRAPH ? "microsoft.graph.exchangeMessageTrace"
+												  : "MessageTrace");
 	return false;
 }
 
@@ -190,7 +207,8 @@ set_condition(Filter *filter, int field, FilterTest test, const char *value)
 	if (star && test == TEST_EQUAL && (field == FIELD_SENDER || field == FIELD_RECIPIENT))
 	{
 		/* only *@domain of a sender means something */
-		bool		domain = field == FIELD_SENDER && star == value && value[1] == '@' && !strchr(value + 1, '*');
+		bool domain = field == FIELD_SENDER && star == value && value[1] == '@' &&
+					  !strchr(value + 1, '*');
 
 		condition->test = domain ? TEST_ENDS : TEST_NEVER;
 		value++;
@@ -203,7 +221,8 @@ static bool
 take_literal(Parser *parser, char **value)
 {
 	if (parser->token.kind == TOKEN_NAME && *parser->cursor == '\'' &&
-		(token_is(parser, "datetime") || token_is(parser, "guid") || token_is(parser, "datetimeoffset")))
+		(token_is(parser, "datetime") || token_is(parser, "guid") ||
+		 token_is(parser, "datetimeoffset")))
 		next_token(parser);
 	if (parser->token.kind == TOKEN_STRING)
 		*value = strdup(parser->token.value);
@@ -218,11 +237,12 @@ take_literal(Parser *parser, char **value)
 static bool
 set_bound(Parser *parser, bool upper, const char *value)
 {
-	Tick		moment;
+	Tick moment;
 
 	if (!moment_parse(value, strlen(value), parser->dialect == FILTER_GRAPH, &moment))
 	{
-		buffer_printf(parser->error, "Invalid filter clause: '%s' is not a valid DateTimeOffset.", value);
+		buffer_printf(parser->error, "Invalid filter clause: '%s' is not a valid DateTimeOffset.",
+					  value);
 		return false;
 	}
 	if (upper)
@@ -240,14 +260,14 @@ set_bound(Parser *parser, bool upper, const char *value)
 
 /* The condition `field operator value`, as far as the service uses it. */
 static bool
-apply(Parser *parser, int field, const char *operator, const char *value, bool ignored)
+apply(Parser *parser, int field, const char *operator, const char * value, bool ignored)
 {
-	bool		equal = strcasecmp(operator, "eq") == 0;
+	bool equal = strcasecmp(operator, "eq") == 0;
 
 	if (field == FIELD_RECEIVED)
 	{
-		bool		upper = strcasecmp(operator, "le") == 0 || strcasecmp(operator, "lt") == 0;
-		bool		lower = strcasecmp(operator, "ge") == 0 || strcasecmp(operator, "gt") == 0;
+		bool upper = strcasecmp(operator, "le") == 0 || strcasecmp(operator, "lt") == 0;
+		bool lower = strcasecmp(operator, "ge") == 0 || strcasecmp(operator, "gt") == 0;
 
 		return ignored || (!upper && !lower) || set_bound(parser, upper, value);
 	}
@@ -280,7 +300,7 @@ skip_list(Parser *parser)
 		return fail(parser, "a list is expected");
 	do
 	{
-		char	   *value;
+		char *value;
 
 		next_token(parser);
 		if (!take_literal(parser, &value))
@@ -296,10 +316,10 @@ skip_list(Parser *parser)
 static bool
 parse_comparison(Parser *parser, bool ignored)
 {
-	char		operator[3];
-	char	   *value;
-	int			field;
-	bool		good;
+	char operator[3];
+	char *value;
+	int field;
+	bool good;
 
 	if (!find_property(parser, &field))
 		return false;
@@ -332,8 +352,8 @@ function_test(const Parser *parser)
 static bool
 parse_function(Parser *parser, FilterTest test, bool ignored)
 {
-	char	   *value;
-	int			field;
+	char *value;
+	int field;
 
 	next_token(parser);
 	if (parser->token.kind != TOKEN_OPEN)
@@ -361,7 +381,7 @@ static bool parse_expression(Parser *parser, bool ignored);
 static bool
 parse_term(Parser *parser, bool ignored)
 {
-	FilterTest	test;
+	FilterTest test;
 
 	while (token_is(parser, "not"))
 	{
@@ -406,8 +426,9 @@ parse_expression(Parser *parser, bool ignored)
 bool
 filter_parse(Filter *filter, FilterDialect dialect, const char *text, Buffer *error)
 {
-	Parser		parser = {.filter = filter,.dialect = dialect,.text = text,.cursor = text,.error = error};
-	bool		good;
+	Parser parser = {
+		.filter = filter, .dialect = dialect, .text = text, .cursor = text, .error = error};
+	bool good;
 
 	memset(filter, 0, sizeof(*filter));
 	if (text == NULL)
@@ -446,10 +467,11 @@ test_folded(const FilterCondition *condition, const char *text, size_t length)
 		case TEST_STARTS:
 			return memcmp(text, condition->value, condition->length) == 0;
 		case TEST_ENDS:
-			return memcmp(text + length - condition->length, condition->value, condition->length) == 0;
+			return memcmp(text + length - condition->length, condition->value, condition->length) ==
+				   0;
 		case TEST_CONTAINS:
 			return condition->length == 0 ||
-				memmem(text, length, condition->value, condition->length) != NULL;
+				   memmem(text, length, condition->value, condition->length) != NULL;
 		case TEST_NEVER:
 			break;
 	}
@@ -459,8 +481,8 @@ test_folded(const FilterCondition *condition, const char *text, size_t length)
 static bool
 test_span(const FilterCondition *condition, Span span)
 {
-	char		folded[2048];
-	size_t		length;
+	char folded[2048];
+	size_t length;
 
 	if (condition->test == TEST_NONE)
 		return true;
@@ -478,18 +500,19 @@ test_addresses(const Filter *filter, const Row *row)
 	const FilterCondition *recipient = &filter->conditions[FIELD_RECIPIENT];
 
 	if (row->given)
-		return test_span(sender, row_sender(row, NULL)) && test_span(recipient, row_recipient(row, NULL));
+		return test_span(sender, row_sender(row, NULL)) &&
+			   test_span(recipient, row_recipient(row, NULL));
 	return (recipient->test == TEST_NONE ||
 			test_folded(recipient, row->recipient->text, row->recipient->length)) &&
-		(sender->test == TEST_NONE ||
-		 test_folded(sender, row->facts->sender->text, row->facts->sender->length));
+		   (sender->test == TEST_NONE ||
+			test_folded(sender, row->facts->sender->text, row->facts->sender->length));
 }
 
 static bool
 test_id(const FilterCondition *condition, const Row *row)
 {
-	char		id[ROW_ID_SIZE];
-	Span		span = {id, ROW_ID_SIZE};
+	char id[ROW_ID_SIZE];
+	Span span = {id, ROW_ID_SIZE};
 
 	row_write_id(row, id);
 	return test_span(condition, span);
@@ -499,21 +522,21 @@ static bool
 test_texts(const Filter *filter, const Row *row)
 {
 	const FilterCondition *conditions = filter->conditions;
-	char		scratch[ROW_SCRATCH];
+	char scratch[ROW_SCRATCH];
 
 	return (conditions[FIELD_ID].test == TEST_NONE || test_id(&conditions[FIELD_ID], row)) &&
-		(conditions[FIELD_MESSAGE_ID].test == TEST_NONE ||
-		 test_span(&conditions[FIELD_MESSAGE_ID], row_message_id(row, scratch))) &&
-		(conditions[FIELD_SUBJECT].test == TEST_NONE ||
-		 test_span(&conditions[FIELD_SUBJECT], row_subject(row, scratch)));
+		   (conditions[FIELD_MESSAGE_ID].test == TEST_NONE ||
+			test_span(&conditions[FIELD_MESSAGE_ID], row_message_id(row, scratch))) &&
+		   (conditions[FIELD_SUBJECT].test == TEST_NONE ||
+			test_span(&conditions[FIELD_SUBJECT], row_subject(row, scratch)));
 }
 
 static bool
 test_details(const Filter *filter, const Row *row, Tick now)
 {
 	const FilterCondition *conditions = filter->conditions;
-	RowDetails	details = {0};
-	char		scratch[ROW_SCRATCH];
+	RowDetails details = {0};
+	char scratch[ROW_SCRATCH];
 
 	if (conditions[FIELD_STATUS].test == TEST_NONE && conditions[FIELD_FROM_IP].test == TEST_NONE &&
 		conditions[FIELD_TO_IP].test == TEST_NONE)
@@ -521,8 +544,8 @@ test_details(const Filter *filter, const Row *row, Tick now)
 	if (!row->given)
 		world_row_details(row, &details);
 	return test_span(&conditions[FIELD_STATUS], row_status(row, &details, now)) &&
-		test_span(&conditions[FIELD_FROM_IP], row_from_ip(row, &details, scratch)) &&
-		test_span(&conditions[FIELD_TO_IP], row_to_ip(row, &details, scratch));
+		   test_span(&conditions[FIELD_FROM_IP], row_from_ip(row, &details, scratch)) &&
+		   test_span(&conditions[FIELD_TO_IP], row_to_ip(row, &details, scratch));
 }
 
 /*

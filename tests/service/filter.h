@@ -36,22 +36,22 @@ typedef enum FilterTest
 	TEST_CONTAINS,
 	TEST_STARTS,
 	TEST_ENDS,
-	TEST_NEVER					/* a wildcard where the service knows none */
+	TEST_NEVER /* a wildcard where the service knows none */
 } FilterTest;
 
 typedef struct FilterCondition
 {
-	FilterTest	test;
-	char	   *value;			/* folded */
-	size_t		length;			/* bytes of value */
+	FilterTest test;
+	char *value;   /* folded */
+	size_t length; /* bytes of value */
 } FilterCondition;
 
 typedef struct Filter
 {
-	bool		has_from;
-	bool		has_to;
-	Tick		from;			/* inclusive */
-	Tick		to;				/* inclusive */
+	bool has_from;
+	bool has_to;
+	Tick from; /* inclusive */
+	Tick to;   /* inclusive */
 	FilterCondition conditions[FILTER_FIELDS];
 } Filter;
 

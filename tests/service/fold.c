@@ -24,7 +24,11 @@ fold_start(void)
 static size_t
 sequence_length(const unsigned char *text, size_t left)
 {
-	size_t		length = text[0] < 0xc2 ? 1 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : text[0] < 0xf5 ? 4 : 1;
+	size_t length = text[0] < 0xc2	 ? 1
+					: text[0] < 0xe0 ? 2
+					: text[0] < 0xf0 ? 3
+					: text[0] < 0xf5 ? 4
+									 : 1;
 
 	if (length > left)
 		return 1;
@@ -60,7 +64,7 @@ encode(char *out, uint32_t c)
 static uint32_t
 decode(const unsigned char *text, size_t length)
 {
-	uint32_t	c = text[0] & (0xffu >> (length + 1));
+	uint32_t c = text[0] & (0xffu >> (length + 1));
 
 	for (size_t i = 1; i < length; i++)
 		c = c << 6 | (text[i] & 63u);
@@ -71,7 +75,7 @@ decode(const unsigned char *text, size_t length)
 static uint32_t
 lower(uint32_t c)
 {
-	uint32_t	folded = (uint32_t) towlower_l((wint_t) c, unicode);
+	uint32_t folded = (uint32_t) towlower_l((wint_t) c, unicode);
 
 	return folded < 0x80 ? c : folded;
 }
@@ -83,12 +87,12 @@ size_t
 fold_text(char *out, size_t room, const char *text, size_t length)
 {
 	const unsigned char *bytes = (const unsigned char *) text;
-	size_t		written = 0;
-	size_t		i = 0;
+	size_t written = 0;
+	size_t i = 0;
 
 	while (i < length && written + 4 <= room)
 	{
-		size_t		step = bytes[i] < 0x80 ? 1 : sequence_length(bytes + i, length - i);
+		size_t step = bytes[i] < 0x80 ? 1 : sequence_length(bytes + i, length - i);
 
 		if (step > 1)
 			written += encode(out + written, lower(decode(bytes + i, step)));

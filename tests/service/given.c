@@ -23,7 +23,7 @@ static size_t all_count;
 static GivenSet *
 empty_set(void)
 {
-	GivenSet   *set = calloc(1, sizeof(GivenSet));
+	GivenSet *set = calloc(1, sizeof(GivenSet));
 
 	if (set == NULL)
 		abort();
@@ -44,7 +44,7 @@ drop(GivenSet *set)
 GivenSet *
 given_acquire(void)
 {
-	GivenSet   *set;
+	GivenSet *set;
 
 	pthread_mutex_lock(&lock);
 	if (current == NULL)
@@ -86,12 +86,12 @@ given_clear(void)
 size_t
 given_first_from(const GivenSet *set, Tick from)
 {
-	size_t		low = 0;
-	size_t		high = set->count;
+	size_t low = 0;
+	size_t high = set->count;
 
 	while (low < high)
 	{
-		size_t		middle = low + (high - low) / 2;
+		size_t middle = low + (high - low) / 2;
 
 		if (set->rows[middle]->received < from)
 			low = middle + 1;
@@ -106,7 +106,7 @@ compare_keys(const void *left, const void *right)
 {
 	const GivenRow *a = *(GivenRow *const *) left;
 	const GivenRow *b = *(GivenRow *const *) right;
-	int			result = strcasecmp(a->id, b->id);
+	int result = strcasecmp(a->id, b->id);
 
 	return result ? result : strcasecmp(a->recipient, b->recipient);
 }
@@ -129,7 +129,7 @@ is_guid(const char *text)
 		return false;
 	for (int i = 0; i < 36; i++)
 	{
-		bool		dash = i == 8 || i == 13 || i == 18 || i == 23;
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
 
 		if (dash ? text[i] != '-' : strchr("0123456789abcdefABCDEF", text[i]) == NULL)
 			return false;
@@ -159,10 +159,12 @@ take_string(const json_t *object, const char *name, bool required, char **value,
 static char *
 extra_members(const json_t *object)
 {
-	static const char *const known[] = {"id", "receivedDateTime", "recipientAddress", "senderAddress",
-	"messageId", "subject", "status", "fromIP", "toIP", "size", "visibleAfter"};
-	json_t	   *rest = json_copy((json_t *) object);
-	char	   *text = NULL;
+	static const char *const known[] = {
+		"id",		   "receivedDateTime", "recipientAddress", "senderAddress", "messageId",
+		"subject",	   "status",		   "fromIP",		   "toIP",			"size",
+		"visibleAfter"};
+	json_t *rest = json_copy((json_t *) object);
+	char *text = NULL;
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		json_object_del(rest, known[i]);
@@ -179,8 +181,8 @@ extra_members(const json_t *object)
 static bool
 take_times(GivenRow *row, const json_t *object, Buffer *error)
 {
-	char	   *after = NULL;
-	bool		good;
+	char *after = NULL;
+	bool good;
 
 	if (!moment_parse(row->received_text, strlen(row->received_text), false, &row->received))
 	{
@@ -215,8 +217,7 @@ take_row(GivenRow *row, const json_t *object, Buffer *error)
 		!take_string(object, "subject", false, &row->subject, error) ||
 		!take_string(object, "status", false, &row->status, error) ||
 		!take_string(object, "fromIP", false, &row->from_ip, error) ||
-		!take_string(object, "toIP", false, &row->to_ip, error) ||
-		!take_times(row, object, error))
+		!take_string(object, "toIP", false, &row->to_ip, error) || !take_times(row, object, error))
 		return false;
 	if (!is_guid(row->id))
 	{
@@ -237,7 +238,7 @@ take_row(GivenRow *row, const json_t *object, Buffer *error)
 static GivenRow *
 new_row(void)
 {
-	GivenRow   *row = calloc(1, sizeof(GivenRow));
+	GivenRow *row = calloc(1, sizeof(GivenRow));
 
 	all_rows = realloc(all_rows, (all_count + 1) * sizeof(GivenRow *));
 	if (row == NULL || all_rows == NULL)
@@ -259,7 +260,7 @@ is_posted_again(const GivenRow *row, GivenRow **posted, size_t count)
 static void
 join_rows(GivenRow **posted, size_t count)
 {
-	GivenSet   *set = empty_set();
+	GivenSet *set = empty_set();
 
 	set->rows = malloc((count + (current ? current->count : 0) + 1) * sizeof(GivenRow *));
 	if (set->rows == NULL)
@@ -278,9 +279,9 @@ join_rows(GivenRow **posted, size_t count)
 static bool
 post_array(const json_t *array, Buffer *error)
 {
-	size_t		count = json_array_size(array);
-	GivenRow  **posted = calloc(count + 1, sizeof(GivenRow *));
-	bool		good = true;
+	size_t count = json_array_size(array);
+	GivenRow **posted = calloc(count + 1, sizeof(GivenRow *));
+	bool good = true;
 
 	if (posted == NULL)
 		abort();
@@ -304,8 +305,8 @@ bool
 given_post(const char *json, size_t length, Buffer *error)
 {
 	json_error_t where;
-	json_t	   *array = json_loadb(json, length, 0, &where);
-	bool		good = false;
+	json_t *array = json_loadb(json, length, 0, &where);
+	bool good = false;
 
 	if (array == NULL)
 		buffer_printf(error, "line %d: %s", where.line, where.text);

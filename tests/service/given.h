@@ -13,27 +13,27 @@
 
 typedef struct GivenRow
 {
-	char	   *id;				/* a GUID as posted */
-	char	   *received_text;	/* as posted: pages repeat it letter by letter */
-	char	   *recipient;
-	char	   *sender;			/* NULL = null, here and below */
-	char	   *message_id;
-	char	   *subject;
-	char	   *status;
-	char	   *from_ip;
-	char	   *to_ip;
-	char	   *extra;			/* further members as JSON text, or NULL */
-	int64_t		size;			/* bytes */
-	Tick		received;
-	Tick		visible;		/* from then on it is served */
+	char *id;			 /* a GUID as posted */
+	char *received_text; /* as posted: pages repeat it letter by letter */
+	char *recipient;
+	char *sender; /* NULL = null, here and below */
+	char *message_id;
+	char *subject;
+	char *status;
+	char *from_ip;
+	char *to_ip;
+	char *extra;  /* further members as JSON text, or NULL */
+	int64_t size; /* bytes */
+	Tick received;
+	Tick visible; /* from then on it is served */
 } GivenRow;
 
 /* An immutable set, shared by the requests that began while it was current. */
 typedef struct GivenSet
 {
-	int			users;			/* guarded by the lock in given.c */
-	size_t		count;
-	GivenRow  **rows;			/* oldest first */
+	int users; /* guarded by the lock in given.c */
+	size_t count;
+	GivenRow **rows; /* oldest first */
 } GivenSet;
 
 extern GivenSet *given_acquire(void);

@@ -18,20 +18,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_TOP		1000
-#define MAX_TOP			5000
-#define DEFAULT_SPAN	(2 * TICKS_PER_DAY)
-#define MAX_SPAN		(10 * TICKS_PER_DAY)
-#define MAX_AGE			(90 * TICKS_PER_DAY)
-#define BYTES_PER_ROW	420		/* to begin with */
+#define DEFAULT_TOP 1000
+#define MAX_TOP 5000
+#define DEFAULT_SPAN (2 * TICKS_PER_DAY)
+#define MAX_SPAN (10 * TICKS_PER_DAY)
+#define MAX_AGE (90 * TICKS_PER_DAY)
+#define BYTES_PER_ROW 420 /* to begin with */
 
 typedef struct ListQuery
 {
-	Filter		filter;
-	SkipToken	token;			/* where the page begins, and the window */
-	bool		continued;		/* by a $skiptoken */
-	long		top;
-	bool		all_statuses;
+	Filter filter;
+	SkipToken token; /* where the page begins, and the window */
+	bool continued;	 /* by a $skiptoken */
+	long top;
+	bool all_statuses;
 } ListQuery;
 
 /* ---- who may ask ---- */
@@ -39,12 +39,16 @@ typedef struct ListQuery
 static Result
 refuse_token(Request *request, TokenState state)
 {
-	const char *message = state == TOKEN_MISSING ? "Access token is empty." :
-		state == TOKEN_EXPIRED ? "Lifetime validation failed, the token is expired." :
-		"CompactToken parsing failed with error code: 80049217";
+	const char *message = state == TOKEN_MISSING ? "Access token is empty."
+						  : state == TOKEN_EXPIRED
+							  ? "Lifetime validation failed, the token is expired."
+							  : "CompactToken parsing failed with error code: 80049217";
 
-	return answer_graph_error(request, MHD_HTTP_UNAUTHORIZED, "InvalidAuthenticationToken", message,
-							  (ExtraHeader) {"WWW-Authenticate", "Bearer realm=\"\", authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\""});
+	return answer_graph_error(
+		request, MHD_HTTP_UNAUTHORIZED, "InvalidAuthenticationToken", message,
+		(ExtraHeader){
+			"WWW-Authenticate",
+			"Bearer realm=\"\", authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\""});
 }
 
 /*
@@ -53,9 +57,9 @@ refuse_token(Request *request, TokenState state)
 bool
 graph_admit(Request *request, Result *result)
 {
-	TokenState	state = token_check(request);
-	int64_t		retry_after;
-	char		seconds[24];
+	TokenState state = token_check(request);
+	int64_t retry_after;
+	char seconds[24];
 
 	if (state != TOKEN_GOOD)
 	{
@@ -65,9 +69,10 @@ graph_admit(Request *request, Result *result)
 	if (quota_take(QUOTA_GRAPH, &request->settings, &retry_after))
 		return true;
 	snprintf(seconds, sizeof(seconds), "%lld", (long long) retry_after);
-	*result = answer_graph_error(request, MHD_HTTP_TOO_MANY_REQUESTS, "TooManyRequests",
-								 "Your recent queries have surpassed the permitted limit, please try again later.",
-								 (ExtraHeader) {"Retry-After", seconds});
+	*result = answer_graph_error(
+		request, MHD_HTTP_TOO_MANY_REQUESTS, "TooManyRequests",
+		"Your recent queries have surpassed the permitted limit, please try again later.",
+		(ExtraHeader){"Retry-After", seconds});
 	return false;
 }
 
@@ -77,18 +82,23 @@ static bool
 read_top(Request *request, ListQuery *query, Buffer *error)
 {
 	const char *text = request_parameter(request, "$top");
-	char	   *end;
+	char *end;
 
 	query->top = DEFAULT_TOP;
 	if (text == NULL)
 		return true;
 	query->top = strtol(text, &end, 10);
 	if (end == text || *end || query->top < 1)
-		buffer_printf(error, "Invalid value '%s' for $top query option found. The $top query option requires a "
-					  "positive integer value.", text);
+		buffer_printf(
+			error,
+			"Invalid value '%s' for $top query option found. The $top query option requires a "
+			"positive integer value.",
+			text);
 	else if (query->top > MAX_TOP)
-		buffer_printf(error, "The limit of '%d' for Top query has been exceeded. The value from the incoming request is '%ld'.",
-					  MAX_TOP, query->top);
+		buffer_printf(
+			error,
+			"The limit of '%d' for Top query has been exceeded. The value from the incoming request is '%ld'.",
+			MAX_TOP, query->top);
 	return error->length == 0;
 }
 
@@ -96,7 +106,8 @@ static bool
 check_window(const Request *request, const Filter *filter, Buffer *error)
 {
 	if (filter->has_from != filter->has_to)
-		buffer_add_text(error, "Both the start and the end of receivedDateTime must be given, or neither.");
+		buffer_add_text(
+			error, "Both the start and the end of receivedDateTime must be given, or neither.");
 	else if (!filter->has_from)
 		return true;
 	else if (filter->from > filter->to)
@@ -114,7 +125,7 @@ static bool
 read_window(Request *request, ListQuery *query, Buffer *error)
 {
 	const char *text = request_parameter(request, "$skiptoken");
-	SkipToken  *token = &query->token;
+	SkipToken *token = &query->token;
 
 	if (text != NULL)
 	{
@@ -140,20 +151,21 @@ read_query(Request *request, ListQuery *query, Buffer *error)
 	const char *prefer = request_header(request, "Prefer");
 
 	query->all_statuses = prefer && strcasestr(prefer, "include-unknown-enum-members");
-	return filter_parse(&query->filter, FILTER_GRAPH, request_parameter(request, "$filter"), error) &&
-		read_top(request, query, error) && read_window(request, query, error);
+	return filter_parse(&query->filter, FILTER_GRAPH, request_parameter(request, "$filter"),
+						error) &&
+		   read_top(request, query, error) && read_window(request, query, error);
 }
 
 /* ---- one page ---- */
 
 typedef struct Page
 {
-	Buffer		rows;
-	long		count;
-	SkipToken	begin;			/* where this page began */
-	SkipToken	end;			/* after its last row */
-	SkipToken	before_end;		/* after the last but one */
-	bool		more;			/* rows after it */
+	Buffer rows;
+	long count;
+	SkipToken begin;	  /* where this page began */
+	SkipToken end;		  /* after its last row */
+	SkipToken before_end; /* after the last but one */
+	bool more;			  /* rows after it */
 } Page;
 
 /* An id names one message, so only its moment has to be searched. */
@@ -162,12 +174,14 @@ narrow_to_id(const Request *request, ListQuery *query)
 {
 	const FilterCondition *id = &query->filter.conditions[FIELD_ID];
 	MessageFacts facts;
-	uint64_t	high;
-	uint64_t	low;
+	uint64_t high;
+	uint64_t low;
 
-	if (id->test != TEST_EQUAL || query->continued || query->token.mark.shuffled || request->given->count > 0)
+	if (id->test != TEST_EQUAL || query->continued || query->token.mark.shuffled ||
+		request->given->count > 0)
 		return;
-	if (!row_parse_id(id->value, id->length, &high, &low) || !world_find(&request->world, high, low, &facts))
+	if (!row_parse_id(id->value, id->length, &high, &low) ||
+		!world_find(&request->world, high, low, &facts))
 		return;
 	if (facts.message.received > query->token.from)
 		query->token.from = facts.message.received;
@@ -204,9 +218,9 @@ damage_of(const Fault *fault)
 static long
 damaged_row(const Request *request, const ListQuery *query, const Walk *walk)
 {
-	Walk		ahead = *walk;
-	Row			row;
-	long		count = 0;
+	Walk ahead = *walk;
+	Row row;
+	long count = 0;
 
 	if (request->fault.row >= 0)
 		return (long) request->fault.row;
@@ -222,7 +236,7 @@ static void
 add_row(const Request *request, const ListQuery *query, Page *page, const Row *row, long damaged)
 {
 	const Fault *fault = &request->fault;
-	PageDamage	damage = page->count == damaged ? damage_of(fault) : DAMAGE_NONE;
+	PageDamage damage = page->count == damaged ? damage_of(fault) : DAMAGE_NONE;
 
 	if (page->count > 0)
 		buffer_add(&page->rows, ",", 1);
@@ -238,10 +252,11 @@ add_row(const Request *request, const ListQuery *query, Page *page, const Row *r
 static void
 fill_page(const Request *request, const ListQuery *query, Walk *walk, Page *page)
 {
-	bool		every_mark = request->fault.kind == FAULT_REPEAT_ROW;
-	long		damaged = damage_of(&request->fault) || request->fault.kind == FAULT_BAD_ROW ?
-		damaged_row(request, query, walk) : -1;
-	Row			row;
+	bool every_mark = request->fault.kind == FAULT_REPEAT_ROW;
+	long damaged = damage_of(&request->fault) || request->fault.kind == FAULT_BAD_ROW
+					   ? damaged_row(request, query, walk)
+					   : -1;
+	Row row;
 
 	buffer_reserve(&page->rows, (size_t) query->top * BYTES_PER_ROW);
 	while (page->count < query->top && next_match(request, query, walk, &row))
@@ -261,10 +276,11 @@ fill_page(const Request *request, const ListQuery *query, Walk *walk, Page *page
 /* ---- its link ---- */
 
 static void
-add_link(const Request *request, const ListQuery *query, Buffer *out, const SkipToken *token, SkipTokenHealth health)
+add_link(const Request *request, const ListQuery *query, Buffer *out, const SkipToken *token,
+		 SkipTokenHealth health)
 {
 	const char *filter = request_parameter(request, "$filter");
-	Buffer		text = {0};
+	Buffer text = {0};
 
 	if (request->fault.kind == FAULT_FOREIGN_LINK && request->fault.url[0])
 		buffer_add_text(out, request->fault.url);
@@ -273,7 +289,9 @@ add_link(const Request *request, const ListQuery *query, Buffer *out, const Skip
 		request_base_url(request, out);
 		buffer_add_text(out, GRAPH_LIST_PATH);
 	}
-	buffer_add_text(out, request->fault.kind == FAULT_FOREIGN_LINK && strchr(request->fault.url, '?') ? "&" : "?");
+	buffer_add_text(
+		out,
+		request->fault.kind == FAULT_FOREIGN_LINK && strchr(request->fault.url, '?') ? "&" : "?");
 	if (filter)
 	{
 		buffer_add_text(out, "$filter=");
@@ -293,8 +311,9 @@ write_link(const Request *request, const ListQuery *query, const Page *page, Buf
 	switch (request->fault.kind)
 	{
 		case FAULT_POISONED_LINK:
-			add_link(request, query, out, &page->end, strcmp(request->fault.variant, "recipient") == 0 ?
-					 SKIPTOKEN_BAD_RECIPIENT : SKIPTOKEN_ENCODED_TWICE);
+			add_link(request, query, out, &page->end,
+					 strcmp(request->fault.variant, "recipient") == 0 ? SKIPTOKEN_BAD_RECIPIENT
+																	  : SKIPTOKEN_ENCODED_TWICE);
 			break;
 		case FAULT_LOOPING_LINK:
 			request_base_url(request, out);
@@ -322,9 +341,9 @@ add_next_link(Buffer *out, Buffer *link)
 static Result
 send_page(Request *request, const ListQuery *query, Page *page)
 {
-	Buffer		link = {0};
-	Buffer		body = {0};
-	bool		link_first;
+	Buffer link = {0};
+	Buffer body = {0};
+	bool link_first;
 
 	write_link(request, query, page, &link);
 	link_first = link.length > 0 && (hash_mix((uint64_t) page->begin.mark.received) & 3) == 0;
@@ -354,16 +373,18 @@ send_page(Request *request, const ListQuery *query, Page *page)
 static Result
 answer_page(Request *request, ListQuery *query)
 {
-	Walk		walk;
-	Page		page = {0};
-	Result		result;
+	Walk walk;
+	Page page = {0};
+	Result result;
 
 	narrow_to_id(request, query);
 	page.begin = page.end = page.before_end = query->token;
-	walk_begin(&walk, &request->world, query->token.from, query->token.to, query->token.mark.shuffled);
+	walk_begin(&walk, &request->world, query->token.from, query->token.to,
+			   query->token.mark.shuffled);
 	if (!walk_resume(&walk, &query->token.mark))
 		result = answer_graph_error(request, MHD_HTTP_BAD_REQUEST, "BadRequest",
-									"|System.ArgumentException|Invalid starting recipient address", NO_HEADER);
+									"|System.ArgumentException|Invalid starting recipient address",
+									NO_HEADER);
 	else
 	{
 		if (request->fault.kind != FAULT_EMPTY_PAGE)
@@ -381,9 +402,9 @@ answer_page(Request *request, ListQuery *query)
 Result
 graph_list(Request *request)
 {
-	ListQuery	query = {0};
-	Buffer		error = {0};
-	Result		result;
+	ListQuery query = {0};
+	Buffer error = {0};
+	Result result;
 
 	if (!graph_admit(request, &result))
 		return result;
@@ -392,7 +413,8 @@ graph_list(Request *request)
 	if (read_query(request, &query, &error))
 		result = answer_page(request, &query);
 	else
-		result = answer_graph_error(request, MHD_HTTP_BAD_REQUEST, "BadRequest", buffer_text(&error), NO_HEADER);
+		result = answer_graph_error(request, MHD_HTTP_BAD_REQUEST, "BadRequest",
+									buffer_text(&error), NO_HEADER);
 	filter_free(&query.filter);
 	buffer_free(&error);
 	return result;

@@ -17,7 +17,7 @@
 int
 main(int argc, char **argv)
 {
-	uint16_t	port;
+	uint16_t port;
 
 	options_read(argc, argv);
 	clock_start(options_get()->fixed_clock, options_get()->now);

@@ -13,7 +13,7 @@
 static int64_t
 floor_divide(int64_t value, int64_t divisor)
 {
-	int64_t		quotient = value / divisor;
+	int64_t quotient = value / divisor;
 
 	return (value % divisor < 0) ? quotient - 1 : quotient;
 }
@@ -33,25 +33,26 @@ moment_day_start(Tick moment)
 static int64_t
 days_from_civil(int64_t year, int month, int day)
 {
-	int64_t		era;
-	int64_t		year_of_era;
-	int64_t		day_of_year;
+	int64_t era;
+	int64_t year_of_era;
+	int64_t day_of_year;
 
 	year -= month <= 2;
 	era = floor_divide(year, 400);
 	year_of_era = year - era * 400;
 	day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-	return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+	return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
+		   719468;
 }
 
 static void
 civil_from_days(int64_t days, int *year, int *month, int *day)
 {
-	int64_t		era;
-	int			day_of_era;
-	int			year_of_era;
-	int			day_of_year;
-	int			shifted;
+	int64_t era;
+	int day_of_era;
+	int year_of_era;
+	int day_of_year;
+	int shifted;
 
 	days += 719468;
 	era = floor_divide(days, 146097);
@@ -80,14 +81,14 @@ put_digits(char *out, int width, int64_t value)
 size_t
 moment_write(char *out, Tick moment, int fraction_digits, bool zulu)
 {
-	int64_t		seconds = moment_seconds(moment);
-	int64_t		fraction = moment - seconds * TICKS_PER_SECOND;
-	int64_t		days = floor_divide(seconds, SECONDS_PER_DAY);
-	int			of_day = (int) (seconds - days * SECONDS_PER_DAY);
-	int			year;
-	int			month;
-	int			day;
-	size_t		length = 19;
+	int64_t seconds = moment_seconds(moment);
+	int64_t fraction = moment - seconds * TICKS_PER_SECOND;
+	int64_t days = floor_divide(seconds, SECONDS_PER_DAY);
+	int of_day = (int) (seconds - days * SECONDS_PER_DAY);
+	int year;
+	int month;
+	int day;
+	size_t length = 19;
 
 	civil_from_days(days, &year, &month, &day);
 	memcpy(out, "0000-00-00T00:00:00.", 20);
@@ -99,7 +100,8 @@ moment_write(char *out, Tick moment, int fraction_digits, bool zulu)
 	put_digits(out + 17, 2, of_day % 60);
 	if (fraction_digits > 0)
 	{
-		put_digits(out + 20, fraction_digits, fraction_digits == 3 ? fraction / TICKS_PER_MS : fraction);
+		put_digits(out + 20, fraction_digits,
+				   fraction_digits == 3 ? fraction / TICKS_PER_MS : fraction);
 		length = 20 + (size_t) fraction_digits;
 	}
 	if (zulu)
@@ -116,14 +118,14 @@ moment_write_http(char *out, Tick moment)
 {
 	static const char weekdays[7][4] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};
 	static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-	"Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-	int64_t		seconds = moment_seconds(moment);
-	int64_t		days = floor_divide(seconds, SECONDS_PER_DAY);
-	int			of_day = (int) (seconds - days * SECONDS_PER_DAY);
-	int			year;
-	int			month;
-	int			day;
-	int			length;
+									   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+	int64_t seconds = moment_seconds(moment);
+	int64_t days = floor_divide(seconds, SECONDS_PER_DAY);
+	int of_day = (int) (seconds - days * SECONDS_PER_DAY);
+	int year;
+	int month;
+	int day;
+	int length;
 
 	civil_from_days(days, &year, &month, &day);
 	length = snprintf(out, MOMENT_TEXT_SIZE, "%s, %02u %s %04u %02u:%02u:%02u GMT",
@@ -159,9 +161,9 @@ take_char(const char **cursor, const char *end, char wanted)
 static bool
 take_date(const char **cursor, const char *end, int64_t *days)
 {
-	int			year;
-	int			month;
-	int			day;
+	int year;
+	int month;
+	int day;
 
 	if (!take_number(cursor, end, 4, &year) || !take_char(cursor, end, '-') ||
 		!take_number(cursor, end, 2, &month) || !take_char(cursor, end, '-') ||
@@ -176,9 +178,9 @@ take_date(const char **cursor, const char *end, int64_t *days)
 static bool
 take_time(const char **cursor, const char *end, int64_t *seconds)
 {
-	int			hour;
-	int			minute;
-	int			second = 0;
+	int hour;
+	int minute;
+	int second = 0;
 
 	if (!take_number(cursor, end, 2, &hour) || !take_char(cursor, end, ':') ||
 		!take_number(cursor, end, 2, &minute))
@@ -193,8 +195,8 @@ take_time(const char **cursor, const char *end, int64_t *seconds)
 static bool
 take_fraction(const char **cursor, const char *end, Tick *fraction)
 {
-	Tick		unit = TICKS_PER_SECOND;
-	int			digits = 0;
+	Tick unit = TICKS_PER_SECOND;
+	int digits = 0;
 
 	*fraction = 0;
 	if (!take_char(cursor, end, '.'))
@@ -211,9 +213,9 @@ take_fraction(const char **cursor, const char *end, Tick *fraction)
 static bool
 take_zone(const char **cursor, const char *end, bool required, int64_t *offset)
 {
-	int			hours;
-	int			minutes;
-	bool		negative;
+	int hours;
+	int minutes;
+	bool negative;
 
 	*offset = 0;
 	if (*cursor == end)
@@ -240,10 +242,10 @@ moment_parse(const char *text, size_t length, bool zone_required, Tick *moment)
 {
 	const char *cursor = text;
 	const char *end = text + length;
-	int64_t		days;
-	int64_t		seconds;
-	int64_t		offset;
-	Tick		fraction;
+	int64_t days;
+	int64_t seconds;
+	int64_t offset;
+	Tick fraction;
 
 	if (!take_date(&cursor, end, &days))
 		return false;

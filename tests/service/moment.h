@@ -13,13 +13,13 @@
 
 typedef int64_t Tick;
 
-#define TICKS_PER_SECOND	INT64_C(10000000)
-#define TICKS_PER_MS		INT64_C(10000)
-#define SECONDS_PER_DAY		INT64_C(86400)
-#define TICKS_PER_DAY		(SECONDS_PER_DAY * TICKS_PER_SECOND)
+#define TICKS_PER_SECOND INT64_C(10000000)
+#define TICKS_PER_MS INT64_C(10000)
+#define SECONDS_PER_DAY INT64_C(86400)
+#define TICKS_PER_DAY (SECONDS_PER_DAY * TICKS_PER_SECOND)
 
 /* long enough for every form written here, with its final NUL */
-#define MOMENT_TEXT_SIZE	40
+#define MOMENT_TEXT_SIZE 40
 
 extern bool moment_parse(const char *text, size_t length, bool zone_required, Tick *moment);
 extern size_t moment_write(char *out, Tick moment, int fraction_digits, bool zulu);

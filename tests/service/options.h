@@ -10,28 +10,28 @@
 /* What POST /control/settings changes while the service runs. */
 typedef struct Settings
 {
-	int64_t		rows_per_day;
-	int64_t		page_delay;		/* ms */
-	int64_t		quota;			/* requests, 0 = none */
-	int64_t		quota_window;	/* seconds */
-	int64_t		token_lifetime; /* seconds */
-	bool		shuffle;
+	int64_t rows_per_day;
+	int64_t page_delay;		/* ms */
+	int64_t quota;			/* requests, 0 = none */
+	int64_t quota_window;	/* seconds */
+	int64_t token_lifetime; /* seconds */
+	bool shuffle;
 } Settings;
 
 typedef struct Options
 {
 	const char *listen;
-	int64_t		port;			/* 0 = a free one */
-	const char *tls_cert;		/* PEM file or NULL */
+	int64_t port;		  /* 0 = a free one */
+	const char *tls_cert; /* PEM file or NULL */
 	const char *tls_key;
-	int64_t		seed;
-	bool		fixed_clock;
-	Tick		now;			/* of a fixed clock */
+	int64_t seed;
+	bool fixed_clock;
+	Tick now; /* of a fixed clock */
 	const char *tenant;
 	const char *client_id;
 	const char *client_secret;
-	bool		log_requests;
-	Settings	settings;
+	bool log_requests;
+	Settings settings;
 } Options;
 
 extern const Options *options_get(void);

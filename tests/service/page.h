@@ -12,12 +12,13 @@
 typedef enum PageDamage
 {
 	DAMAGE_NONE,
-	DAMAGE_NUL_ESCAPE,			/* the subject ends in \u0000 */
-	DAMAGE_LONE_SURROGATE,		/* the subject ends in \ud800 */
-	DAMAGE_INVALID_UTF8			/* the subject ends in a byte 0xff */
+	DAMAGE_NUL_ESCAPE,	   /* the subject ends in \u0000 */
+	DAMAGE_LONE_SURROGATE, /* the subject ends in \ud800 */
+	DAMAGE_INVALID_UTF8	   /* the subject ends in a byte 0xff */
 } PageDamage;
 
-extern void page_add_row(Buffer *page, const Row *row, Tick now, bool all_statuses, PageDamage damage);
+extern void page_add_row(Buffer *page, const Row *row, Tick now, bool all_statuses,
+						 PageDamage damage);
 extern bool page_add_bad_row(Buffer *page, const char *kind, Tick received);
 
 #endif

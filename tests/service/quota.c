@@ -14,18 +14,18 @@
 
 typedef struct Window
 {
-	int64_t    *times;			/* ms, oldest first */
-	size_t		count;
-	size_t		room;
+	int64_t *times; /* ms, oldest first */
+	size_t count;
+	size_t room;
 } Window;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static Window windows[QUOTA_APIS];	/* guarded by lock */
+static Window windows[QUOTA_APIS]; /* guarded by lock */
 
 static void
 forget_until(Window *window, int64_t end)
 {
-	size_t		gone = 0;
+	size_t gone = 0;
 
 	while (gone < window->count && window->times[gone] <= end)
 		gone++;
@@ -53,16 +53,16 @@ note(Window *window, int64_t now)
 bool
 quota_take(QuotaApi api, const Settings *settings, int64_t *retry_after)
 {
-	Window	   *window = &windows[api];
-	int64_t		now = clock_quota_ms();
-	int64_t		length = settings->quota_window * 1000;
-	bool		allowed = true;
+	Window *window = &windows[api];
+	int64_t now = clock_quota_ms();
+	int64_t length = settings->quota_window * 1000;
+	bool allowed = true;
 
 	pthread_mutex_lock(&lock);
 	forget_until(window, now - length);
 	if (settings->quota > 0 && window->count >= (size_t) settings->quota)
 	{
-		int64_t		free_at = window->times[window->count - (size_t) settings->quota] + length;
+		int64_t free_at = window->times[window->count - (size_t) settings->quota] + length;
 
 		*retry_after = (free_at - now + 999) / 1000;
 		allowed = false;

@@ -19,49 +19,51 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_ROWS		2000
-#define LAST_INDEX		999999	/* from here on the service gives up */
-#define DEFAULT_SPAN	(2 * TICKS_PER_DAY)
-#define MAX_AGE			(10 * TICKS_PER_DAY)
-#define ORGANIZATION	"contoso.onmicrosoft.com"
+#define PAGE_ROWS 2000
+#define LAST_INDEX 999999 /* from here on the service gives up */
+#define DEFAULT_SPAN (2 * TICKS_PER_DAY)
+#define MAX_AGE (10 * TICKS_PER_DAY)
+#define ORGANIZATION "contoso.onmicrosoft.com"
 
 typedef enum ReportShape
 {
-	SHAPE_LIGHT,				/* {"odata.metadata":…,"value":[…],"odata.nextLink":…} */
-	SHAPE_VERBOSE,				/* {"d":{"results":[…],"__next":…}} */
-	SHAPE_BARE					/* {"d":[…]} */
+	SHAPE_LIGHT,   /* {"odata.metadata":…,"value":[…],"odata.nextLink":…} */
+	SHAPE_VERBOSE, /* {"d":{"results":[…],"__next":…}} */
+	SHAPE_BARE	   /* {"d":[…]} */
 } ReportShape;
 
 typedef struct Report
 {
-	Filter		filter;
-	Tick		from;
-	Tick		to;
-	long		first;			/* index of the page's first row */
-	long		top;
+	Filter filter;
+	Tick from;
+	Tick to;
+	long first; /* index of the page's first row */
+	long top;
 	ReportShape shape;
 } Report;
 
 /* ---- refusals ---- */
 
 static Result
-answer_error(Request *request, unsigned status, const char *code, const char *message, ExtraHeader extra)
+answer_error(Request *request, unsigned status, const char *code, const char *message,
+			 ExtraHeader extra)
 {
-	Buffer		body = {0};
+	Buffer body = {0};
 
 	buffer_add_text(&body, "{\"odata.error\":{\"code\":");
 	buffer_add_json(&body, code);
 	buffer_add_text(&body, ",\"message\":{\"lang\":\"en-US\",\"value\":");
 	buffer_add_json(&body, message);
 	buffer_add_text(&body, "}}}");
-	return answer_send(request, status, "application/json;odata=minimalmetadata;charset=utf-8", &body, extra);
+	return answer_send(request, status, "application/json;odata=minimalmetadata;charset=utf-8",
+					   &body, extra);
 }
 
 static bool
 admit(Request *request, Result *result)
 {
-	int64_t		retry_after;
-	char		seconds[24];
+	int64_t retry_after;
+	char seconds[24];
 
 	if (token_check(request) != TOKEN_GOOD)
 	{
@@ -71,9 +73,10 @@ admit(Request *request, Result *result)
 	if (quota_take(QUOTA_REPORTING, &request->settings, &retry_after))
 		return true;
 	snprintf(seconds, sizeof(seconds), "%lld", (long long) retry_after);
-	*result = answer_error(request, MHD_HTTP_TOO_MANY_REQUESTS, "TooManyRequests",
-						   "Your recent queries have surpassed the permitted limit, please try again later.",
-						   (ExtraHeader) {"Retry-After", seconds});
+	*result = answer_error(
+		request, MHD_HTTP_TOO_MANY_REQUESTS, "TooManyRequests",
+		"Your recent queries have surpassed the permitted limit, please try again later.",
+		(ExtraHeader){"Retry-After", seconds});
 	return false;
 }
 
@@ -94,7 +97,7 @@ static bool
 read_count(const Request *request, const char *name, long missing, long *value, Buffer *error)
 {
 	const char *text = request_parameter(request, name);
-	char	   *end;
+	char *end;
 
 	*value = missing;
 	if (text == NULL)
@@ -118,16 +121,19 @@ read_window(const Request *request, Report *report, Buffer *error)
 	else if (report->from > report->to)
 		buffer_add_text(error, "Invalid date range: StartDate is after EndDate.");
 	else if (report->from < request->now - MAX_AGE)
-		buffer_add_text(error, "Invalid StartDate value. The StartDate can't be older than 10 days from today.");
+		buffer_add_text(
+			error,
+			"Invalid StartDate value. The StartDate can't be older than 10 days from today.");
 	return error->length == 0;
 }
 
 static bool
 read_report(const Request *request, Report *report, Buffer *error)
 {
-	long		last;
+	long last;
 
-	if (!filter_parse(&report->filter, FILTER_REPORTING, request_parameter(request, "$filter"), error) ||
+	if (!filter_parse(&report->filter, FILTER_REPORTING, request_parameter(request, "$filter"),
+					  error) ||
 		!read_count(request, "$top", PAGE_ROWS, &report->top, error) ||
 		!read_count(request, "$skiptoken", -1, &last, error) ||
 		!read_window(request, report, error))
@@ -144,7 +150,7 @@ read_report(const Request *request, Report *report, Buffer *error)
 static void
 add_value(Buffer *out, const char *name, Span value, EscapeStyle style)
 {
-	char	   *place;
+	char *place;
 
 	buffer_printf(out, ",\"%s\":", name);
 	place = buffer_reserve(out, ESCAPE_ROOM(value.length) + 4);
@@ -154,20 +160,21 @@ add_value(Buffer *out, const char *name, Span value, EscapeStyle style)
 static void
 add_date(Buffer *out, const char *name, Tick moment, ReportShape shape)
 {
-	char		text[MOMENT_TEXT_SIZE];
+	char text[MOMENT_TEXT_SIZE];
 
 	moment_write(text, moment, 7, false);
 	if (shape == SHAPE_LIGHT)
 		buffer_printf(out, ",\"%s\":\"%s\"", name, text);
 	else
-		buffer_printf(out, ",\"%s\":\"\\/Date(%lld)\\/\"", name, (long long) (moment / TICKS_PER_MS));
+		buffer_printf(out, ",\"%s\":\"\\/Date(%lld)\\/\"", name,
+					  (long long) (moment / TICKS_PER_MS));
 }
 
 /* Here a status begins with a capital. */
 static Span
 report_status(const Row *row, const RowDetails *details, Tick now, char *scratch)
 {
-	Span		status = row_status(row, details, now);
+	Span status = row_status(row, details, now);
 
 	if (status.length == 0 || status.length >= ROW_SCRATCH)
 		return status;
@@ -182,9 +189,11 @@ report_status(const Row *row, const RowDetails *details, Tick now, char *scratch
 static void
 add_subject(Buffer *out, const Row *row, FaultKind damage)
 {
-	char		scratch[ROW_SCRATCH];
-	const char *ending = damage == FAULT_NUL_ESCAPE ? "\\u0000" : damage == FAULT_LONE_SURROGATE ? "\\ud800" :
-		damage == FAULT_INVALID_UTF8 ? "\xff" : "";
+	char scratch[ROW_SCRATCH];
+	const char *ending = damage == FAULT_NUL_ESCAPE		  ? "\\u0000"
+						 : damage == FAULT_LONE_SURROGATE ? "\\ud800"
+						 : damage == FAULT_INVALID_UTF8	  ? "\xff"
+														  : "";
 
 	add_value(out, "Subject", row_subject(row, scratch), ESCAPE_PLAIN);
 	if (*ending && out->data[out->length - 1] == '"')
@@ -196,11 +205,12 @@ add_subject(Buffer *out, const Row *row, FaultKind damage)
 }
 
 static void
-add_row(Buffer *out, const Request *request, const Report *report, const Row *row, long index, FaultKind damage)
+add_row(Buffer *out, const Request *request, const Report *report, const Row *row, long index,
+		FaultKind damage)
 {
-	RowDetails	details = {0};
-	char		scratch[ROW_SCRATCH];
-	char		id[ROW_ID_SIZE];
+	RowDetails details = {0};
+	char scratch[ROW_SCRATCH];
+	char id[ROW_ID_SIZE];
 
 	if (!row->given)
 		world_row_details(row, &details);
@@ -225,11 +235,11 @@ add_row(Buffer *out, const Request *request, const Report *report, const Row *ro
 static long
 add_rows(Buffer *out, const Request *request, const Report *report)
 {
-	long		damaged = request->fault.row >= 0 ? (long) request->fault.row : 0;
-	long		index = 0;
-	long		count = 0;
-	Walk		walk;
-	Row			row;
+	long damaged = request->fault.row >= 0 ? (long) request->fault.row : 0;
+	long index = 0;
+	long count = 0;
+	Walk walk;
+	Row row;
 
 	walk_begin(&walk, &request->world, report->from, report->to, request->settings.shuffle);
 	while (count < report->top && walk_next(&walk, &row))
@@ -239,7 +249,8 @@ add_rows(Buffer *out, const Request *request, const Report *report)
 			continue;
 		if (count > 0)
 			buffer_add_text(out, ",");
-		add_row(out, request, report, &row, index - 1, count == damaged ? request->fault.kind : FAULT_NONE);
+		add_row(out, request, report, &row, index - 1,
+				count == damaged ? request->fault.kind : FAULT_NONE);
 		count++;
 	}
 	walk_end(&walk);
@@ -252,7 +263,7 @@ add_rows(Buffer *out, const Request *request, const Report *report)
 static long
 next_skiptoken(const Request *request, const Report *report, long count)
 {
-	long		last = report->first + count - 1;
+	long last = report->first + count - 1;
 
 	switch (request->fault.kind)
 	{
@@ -285,7 +296,7 @@ add_parameter(Buffer *out, const Request *request, const char *name)
 static void
 write_link(Buffer *out, const Request *request, const Report *report, long count)
 {
-	long		skiptoken = next_skiptoken(request, report, count);
+	long skiptoken = next_skiptoken(request, report, count);
 
 	if (skiptoken < -1)
 		return;
@@ -312,7 +323,8 @@ open_page(Buffer *out, const Request *request, ReportShape shape)
 	{
 		buffer_add_text(out, "{\"odata.metadata\":\"");
 		request_base_url(request, out);
-		buffer_add_text(out, "/ecp/reportingwebservice/reporting.svc/$metadata#MessageTrace\",\"value\":[");
+		buffer_add_text(
+			out, "/ecp/reportingwebservice/reporting.svc/$metadata#MessageTrace\",\"value\":[");
 	}
 	else
 		buffer_add_text(out, shape == SHAPE_VERBOSE ? "{\"d\":{\"results\":[" : "{\"d\":[");
@@ -322,8 +334,9 @@ static void
 close_page(Buffer *out, const Report *report, Buffer *link)
 {
 	/* both spellings have been seen */
-	const char *name = report->shape == SHAPE_VERBOSE ? "__next" :
-		moment_seconds(report->from) % 2 ? "@odata.nextLink" : "odata.nextLink";
+	const char *name = report->shape == SHAPE_VERBOSE	  ? "__next"
+					   : moment_seconds(report->from) % 2 ? "@odata.nextLink"
+														  : "odata.nextLink";
 
 	buffer_add_text(out, "]");
 	if (link->length > 0 && report->shape != SHAPE_BARE)
@@ -337,12 +350,13 @@ close_page(Buffer *out, const Report *report, Buffer *link)
 static Result
 answer_page(Request *request, const Report *report)
 {
-	Buffer		body = {0};
-	Buffer		link = {0};
-	long		count = 0;
+	Buffer body = {0};
+	Buffer link = {0};
+	long count = 0;
 
 	if (report->first > LAST_INDEX)
-		return answer_error(request, MHD_HTTP_INTERNAL_SERVER_ERROR, "UnknownError", "An unknown error occurred.", NO_HEADER);
+		return answer_error(request, MHD_HTTP_INTERNAL_SERVER_ERROR, "UnknownError",
+							"An unknown error occurred.", NO_HEADER);
 	open_page(&body, request, report->shape);
 	if (request->fault.kind != FAULT_EMPTY_PAGE)
 		count = add_rows(&body, request, report);
@@ -350,7 +364,8 @@ answer_page(Request *request, const Report *report)
 	close_page(&body, report, &link);
 	buffer_free(&link);
 	request->rows = count;
-	return answer_send(request, MHD_HTTP_OK, "application/json;odata=minimalmetadata;charset=utf-8", &body, NO_HEADER);
+	return answer_send(request, MHD_HTTP_OK, "application/json;odata=minimalmetadata;charset=utf-8",
+					   &body, NO_HEADER);
 }
 
 /*
@@ -359,9 +374,9 @@ answer_page(Request *request, const Report *report)
 Result
 reporting_list(Request *request)
 {
-	Report		report = {0};
-	Buffer		error = {0};
-	Result		result;
+	Report report = {0};
+	Buffer error = {0};
+	Result result;
 
 	if (!admit(request, &result))
 		return result;
@@ -381,17 +396,17 @@ reporting_list(Request *request)
 static void
 add_event(Buffer *out, const Report *report, const Event *event, const Delivery *delivery)
 {
-	char		scratch[ROW_SCRATCH];
-	char		id[ROW_ID_SIZE];
+	char scratch[ROW_SCRATCH];
+	char id[ROW_ID_SIZE];
 
 	row_write_id(&delivery->row, id);
 	buffer_printf(out, "{\"Organization\":\"" ORGANIZATION "\",\"MessageTraceId\":\"%.36s\"", id);
 	add_value(out, "MessageId", row_message_id(&delivery->row, scratch), ESCAPE_PLAIN);
 	add_date(out, "Date", event->at, report->shape);
-	add_value(out, "Event", (Span) {event->name, strlen(event->name)}, ESCAPE_PLAIN);
-	add_value(out, "Action", (Span) {event->action, strlen(event->action)}, ESCAPE_PLAIN);
-	add_value(out, "Detail", (Span) {event->description, strlen(event->description)}, ESCAPE_PLAIN);
-	add_value(out, "Data", (Span) {event->data, strlen(event->data)}, ESCAPE_PLAIN);
+	add_value(out, "Event", (Span){event->name, strlen(event->name)}, ESCAPE_PLAIN);
+	add_value(out, "Action", (Span){event->action, strlen(event->action)}, ESCAPE_PLAIN);
+	add_value(out, "Detail", (Span){event->description, strlen(event->description)}, ESCAPE_PLAIN);
+	add_value(out, "Data", (Span){event->data, strlen(event->data)}, ESCAPE_PLAIN);
 	add_value(out, "SenderAddress", row_sender(&delivery->row, scratch), ESCAPE_PLAIN);
 	add_value(out, "RecipientAddress", row_recipient(&delivery->row, scratch), ESCAPE_PLAIN);
 	add_date(out, "StartDate", report->from, report->shape);
@@ -404,13 +419,13 @@ answer_events(Request *request, const Report *report)
 {
 	const FilterCondition *id = &report->filter.conditions[FIELD_ID];
 	const FilterCondition *recipient = &report->filter.conditions[FIELD_RECIPIENT];
-	Delivery	delivery;
-	Event		events[MAX_EVENTS];
-	Buffer		body = {0};
-	Buffer		no_link = {0};
-	char	   *id_text;
-	char	   *recipient_text;
-	int			count = 0;
+	Delivery delivery;
+	Event events[MAX_EVENTS];
+	Buffer body = {0};
+	Buffer no_link = {0};
+	char *id_text;
+	char *recipient_text;
+	int count = 0;
 
 	if (id->test != TEST_EQUAL || recipient->test != TEST_EQUAL)
 		return answer_error(request, MHD_HTTP_BAD_REQUEST, "",
@@ -431,7 +446,8 @@ answer_events(Request *request, const Report *report)
 	free(id_text);
 	free(recipient_text);
 	request->rows = count;
-	return answer_send(request, MHD_HTTP_OK, "application/json;odata=minimalmetadata;charset=utf-8", &body, NO_HEADER);
+	return answer_send(request, MHD_HTTP_OK, "application/json;odata=minimalmetadata;charset=utf-8",
+					   &body, NO_HEADER);
 }
 
 /*
@@ -440,9 +456,9 @@ answer_events(Request *request, const Report *report)
 Result
 reporting_detail(Request *request)
 {
-	Report		report = {0};
-	Buffer		error = {0};
-	Result		result;
+	Report report = {0};
+	Buffer error = {0};
+	Result result;
 
 	if (!admit(request, &result))
 		return result;

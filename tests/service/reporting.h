@@ -7,8 +7,8 @@
 
 #include "request.h"
 
-#define REPORTING_LIST_PATH		"/ecp/reportingwebservice/reporting.svc/MessageTrace"
-#define REPORTING_DETAIL_PATH	"/ecp/reportingwebservice/reporting.svc/MessageTraceDetail"
+#define REPORTING_LIST_PATH "/ecp/reportingwebservice/reporting.svc/MessageTrace"
+#define REPORTING_DETAIL_PATH "/ecp/reportingwebservice/reporting.svc/MessageTraceDetail"
 
 extern Result reporting_list(Request *request);
 extern Result reporting_detail(Request *request);

@@ -23,5 +23,6 @@ request_base_url(const Request *request, Buffer *out)
 {
 	const char *host = request_header(request, "Host");
 
-	buffer_printf(out, "%s://%s", options_get()->tls_cert ? "https" : "http", host ? host : "localhost");
+	buffer_printf(out, "%s://%s", options_get()->tls_cert ? "https" : "http",
+				  host ? host : "localhost");
 }

@@ -21,19 +21,19 @@ typedef enum MHD_Result Result;
 typedef struct Request
 {
 	struct MHD_Connection *connection;
-	int			socket;
-	char	   *raw_url;		/* path and query as sent */
-	char	   *method;
-	char	   *path;			/* decoded */
-	Buffer		body;
-	bool		too_long;		/* the body, that is */
-	Tick		now;
-	Settings	settings;
-	GivenSet   *given;
-	World		world;
-	Fault		fault;
-	uint64_t	log_number;		/* 0 = not in the log */
-	long		rows;			/* in the answer */
+	int socket;
+	char *raw_url; /* path and query as sent */
+	char *method;
+	char *path; /* decoded */
+	Buffer body;
+	bool too_long; /* the body, that is */
+	Tick now;
+	Settings settings;
+	GivenSet *given;
+	World world;
+	Fault fault;
+	uint64_t log_number; /* 0 = not in the log */
+	long rows;			 /* in the answer */
 } Request;
 
 extern const char *request_parameter(const Request *request, const char *name);

@@ -12,26 +12,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_ENTRIES 100000		/* the oldest half goes when it is full */
+#define MAX_ENTRIES 100000 /* the oldest half goes when it is full */
 
 typedef struct Entry
 {
-	uint64_t	number;
-	char	   *json;			/* all but status and rows */
-	unsigned	status;
-	long		rows;
+	uint64_t number;
+	char *json; /* all but status and rows */
+	unsigned status;
+	long rows;
 } Entry;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static Entry *entries;			/* all guarded by lock */
+static Entry *entries; /* all guarded by lock */
 static size_t count;
 static uint64_t last_number;
 
 static char *
 entry_json(const LogEntry *entry)
 {
-	Buffer		out = {0};
-	char		time[MOMENT_TEXT_SIZE];
+	Buffer out = {0};
+	char time[MOMENT_TEXT_SIZE];
 
 	moment_write(time, entry->at, 7, true);
 	buffer_printf(&out, "\"at\":\"%s\",\"method\":\"%s\",\"path\":", time, entry->method);
@@ -63,8 +63,8 @@ forget(size_t oldest)
 uint64_t
 requestlog_add(const LogEntry *entry)
 {
-	char	   *json = entry_json(entry);
-	uint64_t	number;
+	char *json = entry_json(entry);
+	uint64_t number;
 
 	pthread_mutex_lock(&lock);
 	if (entries == NULL)
@@ -74,7 +74,7 @@ requestlog_add(const LogEntry *entry)
 	if (count == MAX_ENTRIES)
 		forget(MAX_ENTRIES / 2);
 	number = ++last_number;
-	entries[count++] = (Entry) {.number = number,.json = json};
+	entries[count++] = (Entry){.number = number, .json = json};
 	pthread_mutex_unlock(&lock);
 	return number;
 }

@@ -10,13 +10,13 @@
 
 typedef struct LogEntry
 {
-	Tick		at;				/* the service's clock */
+	Tick at; /* the service's clock */
 	const char *method;
 	const char *path;
-	const char *query;			/* decoded, name=value joined by & */
-	const char *parameters;		/* the same as a JSON object */
-	const char *fault;			/* name, or NULL */
-	bool		authorization;
+	const char *query;		/* decoded, name=value joined by & */
+	const char *parameters; /* the same as a JSON object */
+	const char *fault;		/* name, or NULL */
+	bool authorization;
 } LogEntry;
 
 extern uint64_t requestlog_add(const LogEntry *entry);

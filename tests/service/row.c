@@ -14,7 +14,7 @@ static const char hex[] = "0123456789abcdef";
 static Span
 span_of(const char *text)
 {
-	Span		span = {text, text ? strlen(text) : 0};
+	Span span = {text, text ? strlen(text) : 0};
 
 	return span;
 }
@@ -55,16 +55,17 @@ row_write_id(const Row *row, char *out)
 bool
 row_parse_id(const char *text, size_t length, uint64_t *high, uint64_t *low)
 {
-	unsigned	a, b, c, d;
+	unsigned a, b, c, d;
 	unsigned long long e;
-	char		copy[ROW_ID_SIZE + 1];
-	int			used = 0;
+	char copy[ROW_ID_SIZE + 1];
+	int used = 0;
 
 	if (length != ROW_ID_SIZE)
 		return false;
 	memcpy(copy, text, length);
 	copy[length] = '\0';
-	if (sscanf(copy, "%8x-%4x-%4x-%4x-%12llx%n", &a, &b, &c, &d, &e, &used) != 5 || used != ROW_ID_SIZE)
+	if (sscanf(copy, "%8x-%4x-%4x-%4x-%12llx%n", &a, &b, &c, &d, &e, &used) != 5 ||
+		used != ROW_ID_SIZE)
 		return false;
 	*high = (uint64_t) a << 32 | (uint64_t) b << 16 | c;
 	*low = (uint64_t) d << 48 | e;
@@ -74,7 +75,7 @@ row_parse_id(const char *text, size_t length, uint64_t *high, uint64_t *low)
 Span
 row_sender(const Row *row, char *scratch)
 {
-	Span		span = {scratch, 0};
+	Span span = {scratch, 0};
 
 	if (row->given)
 		return span_of(row->given->sender);
@@ -85,7 +86,7 @@ row_sender(const Row *row, char *scratch)
 Span
 row_recipient(const Row *row, char *scratch)
 {
-	Span		span = {scratch, 0};
+	Span span = {scratch, 0};
 
 	if (row->given)
 		return span_of(row->given->recipient);
@@ -96,7 +97,7 @@ row_recipient(const Row *row, char *scratch)
 Span
 row_subject(const Row *row, char *scratch)
 {
-	Span		span = {scratch, 0};
+	Span span = {scratch, 0};
 
 	if (row->given)
 		return span_of(row->given->subject);
@@ -107,7 +108,7 @@ row_subject(const Row *row, char *scratch)
 Span
 row_message_id(const Row *row, char *scratch)
 {
-	Span		span = {scratch, 0};
+	Span span = {scratch, 0};
 
 	if (row->given)
 		return span_of(row->given->message_id);
@@ -120,8 +121,8 @@ row_message_id(const Row *row, char *scratch)
 static size_t
 write_number(char *out, unsigned number)
 {
-	char		digits[10];
-	size_t		count = 0;
+	char digits[10];
+	size_t count = 0;
 
 	do
 	{
@@ -136,7 +137,7 @@ write_number(char *out, unsigned number)
 static size_t
 write_v4(char *out, const uint8_t *bytes)
 {
-	size_t		length = 0;
+	size_t length = 0;
 
 	for (int i = 0; i < 4; i++)
 	{
@@ -150,11 +151,11 @@ write_v4(char *out, const uint8_t *bytes)
 static size_t
 write_group(char *out, unsigned group)
 {
-	size_t		length = 0;
+	size_t length = 0;
 
 	for (int shift = 12; shift >= 0; shift -= 4)
 	{
-		unsigned	digit = group >> shift & 15;
+		unsigned digit = group >> shift & 15;
 
 		if (digit || length || shift == 0)
 			out[length++] = hex[digit];
@@ -170,7 +171,7 @@ find_zero_run(const unsigned *groups, int *first, int *count)
 	*count = 1;
 	for (int i = 0; i < 8; i++)
 	{
-		int			run = 0;
+		int run = 0;
 
 		while (i + run < 8 && groups[i + run] == 0)
 			run++;
@@ -185,10 +186,10 @@ find_zero_run(const unsigned *groups, int *first, int *count)
 static size_t
 write_v6(char *out, const uint8_t *bytes)
 {
-	unsigned	groups[8];
-	int			run_first;
-	int			run_count;
-	size_t		length = 0;
+	unsigned groups[8];
+	int run_first;
+	int run_count;
+	size_t length = 0;
 
 	for (int i = 0; i < 8; i++)
 		groups[i] = (unsigned) bytes[2 * i] << 8 | bytes[2 * i + 1];
@@ -213,7 +214,7 @@ write_v6(char *out, const uint8_t *bytes)
 static Span
 write_ip(const Ip *ip, char *scratch)
 {
-	Span		span = {scratch, 0};
+	Span span = {scratch, 0};
 
 	switch (ip->form)
 	{
@@ -254,19 +255,17 @@ row_to_ip(const Row *row, const RowDetails *details, char *scratch)
 	return row->given ? span_of(row->given->to_ip) : write_ip(&details->to_ip, scratch);
 }
 
-static const char *const status_names[] = {
-	[STATUS_DELIVERED] = "delivered",
-	[STATUS_DELIVERED_CAPITAL] = "Delivered",
-	[STATUS_FAILED] = "failed",
-	[STATUS_FILTERED] = "filteredAsSpam",
-	[STATUS_QUARANTINED] = "quarantined",
-	[STATUS_EXPANDED] = "expanded",
-	[STATUS_RECALLED] = "recalled",
-	[STATUS_RESOLVED] = "resolved",
-	[STATUS_NONE] = "none",
-	[STATUS_PENDING] = "pending",
-	[STATUS_GETTING] = "gettingStatus"
-};
+static const char *const status_names[] = {[STATUS_DELIVERED] = "delivered",
+										   [STATUS_DELIVERED_CAPITAL] = "Delivered",
+										   [STATUS_FAILED] = "failed",
+										   [STATUS_FILTERED] = "filteredAsSpam",
+										   [STATUS_QUARANTINED] = "quarantined",
+										   [STATUS_EXPANDED] = "expanded",
+										   [STATUS_RECALLED] = "recalled",
+										   [STATUS_RESOLVED] = "resolved",
+										   [STATUS_NONE] = "none",
+										   [STATUS_PENDING] = "pending",
+										   [STATUS_GETTING] = "gettingStatus"};
 
 /* The status at `now`, in Graph's spelling. */
 Span

@@ -13,8 +13,8 @@
 
 typedef struct Span
 {
-	const char *data;			/* NULL = null */
-	size_t		length;
+	const char *data; /* NULL = null */
+	size_t length;
 } Span;
 
 extern void row_write_id(const Row *row, char *out);

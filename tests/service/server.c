@@ -23,13 +23,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define CONNECTION_MEMORY	(256 * 1024)	/* a long URL fits */
-#define MAX_BODY			(64 * 1024 * 1024)
-#define MAX_CONNECTIONS		1000
+#define CONNECTION_MEMORY (256 * 1024) /* a long URL fits */
+#define MAX_BODY (64 * 1024 * 1024)
+#define MAX_CONNECTIONS 1000
 
 static struct MHD_Daemon *daemon_handle;
 
-typedef Result (*Handler) (Request *request);
+typedef Result (*Handler)(Request *request);
 
 /* ---- routes ---- */
 
@@ -49,12 +49,13 @@ is_token_path(const char *path, bool *version_2, size_t *tenant_length)
 static Result
 answer_token(Request *request)
 {
-	char		tenant[256];
-	size_t		length;
-	bool		version_2;
+	char tenant[256];
+	size_t length = 0;
+	bool version_2 = false;
 
 	is_token_path(request->path, &version_2, &length);
-	snprintf(tenant, sizeof(tenant), "%.*s", (int) (length < 255 ? length : 255), request->path + 1);
+	snprintf(tenant, sizeof(tenant), "%.*s", (int) (length < 255 ? length : 255),
+			 request->path + 1);
 	return token_answer(request, tenant, version_2);
 }
 
@@ -75,7 +76,7 @@ answer_wrong_method(Request *request)
 static Handler
 find_report(const Request *request, int *request_class)
 {
-	Handler		handler;
+	Handler handler;
 
 	*request_class = CLASS_LIST;
 	if (strcmp(request->path, GRAPH_LIST_PATH) == 0)
@@ -96,8 +97,8 @@ find_report(const Request *request, int *request_class)
 static Handler
 find_handler(const Request *request, int *request_class)
 {
-	bool		version_2;
-	size_t		tenant_length;
+	bool version_2;
+	size_t tenant_length;
 
 	*request_class = 0;
 	if (strncmp(request->path, "/control/", 9) == 0)
@@ -117,18 +118,21 @@ answer_ordered_status(Request *request)
 {
 	const Fault *fault = &request->fault;
 	ExtraHeader extra = {fault->retry_after[0] ? "Retry-After" : NULL, fault->retry_after};
-	Buffer		body = {0};
-	bool		json;
+	Buffer body = {0};
+	bool json;
 
 	if (!fault->has_body)
-		return answer_graph_error(request, (unsigned) fault->status,
-								  fault->status == 429 ? "TooManyRequests" : "UnknownError",
-								  fault->status == 429 ? "Your recent queries have surpassed the permitted limit, please try again later."
-								  : "An error was ordered by a test.", extra);
+		return answer_graph_error(
+			request, (unsigned) fault->status,
+			fault->status == 429 ? "TooManyRequests" : "UnknownError",
+			fault->status == 429
+				? "Your recent queries have surpassed the permitted limit, please try again later."
+				: "An error was ordered by a test.",
+			extra);
 	buffer_add_text(&body, fault->body);
 	json = fault->body[0] == '{';
-	return answer_send(request, (unsigned) fault->status, json ? "application/json" : "text/html; charset=utf-8",
-					   &body, extra);
+	return answer_send(request, (unsigned) fault->status,
+					   json ? "application/json" : "text/html; charset=utf-8", &body, extra);
 }
 
 /*
@@ -180,14 +184,14 @@ answer_with_fault(Request *request, Handler handler)
 
 typedef struct QueryText
 {
-	Buffer		decoded;
-	Buffer		json;
+	Buffer decoded;
+	Buffer json;
 } QueryText;
 
 static Result
 add_parameter(void *state, enum MHD_ValueKind kind, const char *name, const char *value)
 {
-	QueryText  *text = state;
+	QueryText *text = state;
 
 	(void) kind;
 	value = value ? value : "";
@@ -202,8 +206,8 @@ add_parameter(void *state, enum MHD_ValueKind kind, const char *name, const char
 static void
 log_request(Request *request)
 {
-	QueryText	text = {0};
-	LogEntry	entry = {.at = request->now,.method = request->method,.path = request->path};
+	QueryText text = {0};
+	LogEntry entry = {.at = request->now, .method = request->method, .path = request->path};
 
 	MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, add_parameter, &text);
 	buffer_add_text(&text.json, text.json.length ? "}" : "{}");
@@ -227,14 +231,15 @@ take_moment(Request *request)
 	request->now = clock_now();
 	request->settings = settings_get();
 	request->given = given_acquire();
-	world_open(&request->world, (uint64_t) options_get()->seed, request->settings.rows_per_day, request->given);
+	world_open(&request->world, (uint64_t) options_get()->seed, request->settings.rows_per_day,
+			   request->given);
 }
 
 static Result
 answer_request(Request *request)
 {
-	int			request_class;
-	Handler		handler = find_handler(request, &request_class);
+	int request_class;
+	Handler handler = find_handler(request, &request_class);
 
 	take_moment(request);
 	if (request_class == 0)
@@ -248,8 +253,9 @@ answer_request(Request *request)
 static void *
 begin_request(void *state, const char *url, struct MHD_Connection *connection)
 {
-	Request    *request = calloc(1, sizeof(Request));
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	Request *request = calloc(1, sizeof(Request));
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+		connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 	(void) state;
 	if (request == NULL)
@@ -261,9 +267,10 @@ begin_request(void *state, const char *url, struct MHD_Connection *connection)
 }
 
 static void
-end_request(void *state, struct MHD_Connection *connection, void **request_state, enum MHD_RequestTerminationCode code)
+end_request(void *state, struct MHD_Connection *connection, void **request_state,
+			enum MHD_RequestTerminationCode code)
 {
-	Request    *request = *request_state;
+	Request *request = *request_state;
 
 	(void) state;
 	(void) connection;
@@ -283,7 +290,7 @@ static Result
 take_request(void *state, struct MHD_Connection *connection, const char *url, const char *method,
 			 const char *version, const char *upload, size_t *upload_size, void **request_state)
 {
-	Request    *request = *request_state;
+	Request *request = *request_state;
 
 	(void) state;
 	(void) connection;
@@ -313,9 +320,9 @@ take_request(void *state, struct MHD_Connection *connection, const char *url, co
 static char *
 read_file(const char *path)
 {
-	FILE	   *file = fopen(path, "r");
-	Buffer		text = {0};
-	size_t		got;
+	FILE *file = fopen(path, "r");
+	Buffer text = {0};
+	size_t got;
 
 	if (file == NULL)
 	{
@@ -340,24 +347,21 @@ quiet(void *state, const char *format, va_list args)
 static struct MHD_Daemon *
 start_daemon(const struct sockaddr *address, const char *cert, const char *key)
 {
-	unsigned	flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC |
-		MHD_USE_SUPPRESS_DATE_NO_CLOCK | MHD_USE_ERROR_LOG;
+	unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
+					 MHD_USE_POLL | MHD_USE_ITC | MHD_USE_SUPPRESS_DATE_NO_CLOCK |
+					 MHD_USE_ERROR_LOG;
 	struct MHD_OptionItem tls[] = {
 		{cert ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, 0, (void *) cert},
 		{MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) key},
-		{MHD_OPTION_END, 0, NULL}
-	};
+		{MHD_OPTION_END, 0, NULL}};
 
-	return MHD_start_daemon(flags | (cert ? MHD_USE_TLS : 0), 0, NULL, NULL, take_request, NULL,
-							MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL,
-							MHD_OPTION_SOCK_ADDR, address,
-							MHD_OPTION_URI_LOG_CALLBACK, begin_request, NULL,
-							MHD_OPTION_NOTIFY_COMPLETED, end_request, NULL,
-							MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
-							MHD_OPTION_CONNECTION_LIMIT, (unsigned) MAX_CONNECTIONS,
-							MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u,
-							MHD_OPTION_ARRAY, tls,
-							MHD_OPTION_END);
+	return MHD_start_daemon(
+		flags | (cert ? MHD_USE_TLS : 0), 0, NULL, NULL, take_request, NULL,
+		MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL, MHD_OPTION_SOCK_ADDR, address,
+		MHD_OPTION_URI_LOG_CALLBACK, begin_request, NULL, MHD_OPTION_NOTIFY_COMPLETED, end_request,
+		NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned) MAX_CONNECTIONS, MHD_OPTION_LISTENING_ADDRESS_REUSE,
+		1u, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
 }
 
 /*
@@ -367,9 +371,10 @@ bool
 server_start(uint16_t *port)
 {
 	const Options *options = options_get();
-	struct sockaddr_in address = {.sin_family = AF_INET,.sin_port = htons((uint16_t) options->port)};
-	char	   *cert = options->tls_cert ? read_file(options->tls_cert) : NULL;
-	char	   *key = options->tls_key ? read_file(options->tls_key) : NULL;
+	struct sockaddr_in address = {.sin_family = AF_INET,
+								  .sin_port = htons((uint16_t) options->port)};
+	char *cert = options->tls_cert ? read_file(options->tls_cert) : NULL;
+	char *key = options->tls_key ? read_file(options->tls_key) : NULL;
 	const union MHD_DaemonInfo *info;
 
 	if (options->tls_cert && (cert == NULL || key == NULL))
@@ -385,7 +390,8 @@ server_start(uint16_t *port)
 	info = daemon_handle ? MHD_get_daemon_info(daemon_handle, MHD_DAEMON_INFO_BIND_PORT) : NULL;
 	if (info == NULL)
 	{
-		fprintf(stderr, "msgtrace-service: cannot listen at %s port %lld\n", options->listen, (long long) options->port);
+		fprintf(stderr, "msgtrace-service: cannot listen at %s port %lld\n", options->listen,
+				(long long) options->port);
 		return false;
 	}
 	*port = info->port;

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static int	ended = -1;			/* readable once the program ends */
+static int ended = -1; /* readable once the program ends */
 
 static void
 end_signals(sigset_t *set)
@@ -31,7 +31,7 @@ end_signals(sigset_t *set)
 void
 shutdown_prepare(void)
 {
-	sigset_t	set;
+	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
 	end_signals(&set);
@@ -58,9 +58,9 @@ end_now(int signal_number)
 void
 shutdown_await(void)
 {
-	sigset_t	set;
-	int			signal_number;
-	uint64_t	one = 1;
+	sigset_t set;
+	int signal_number;
+	uint64_t one = 1;
 
 	end_signals(&set);
 	while (sigwait(&set, &signal_number) != 0)
@@ -87,12 +87,13 @@ now_ms(void)
 bool
 shutdown_wait(int connection, int64_t ms)
 {
-	int64_t		deadline = now_ms() + ms;
+	int64_t deadline = now_ms() + ms;
 
 	for (;;)
 	{
-		struct pollfd polls[2] = {{.fd = ended,.events = POLLIN},{.fd = connection,.events = POLLRDHUP}};
-		int64_t		left = ms < 0 ? 60000 : deadline - now_ms();
+		struct pollfd polls[2] = {{.fd = ended, .events = POLLIN},
+								  {.fd = connection, .events = POLLRDHUP}};
+		int64_t left = ms < 0 ? 60000 : deadline - now_ms();
 
 		if (left <= 0)
 			return true;

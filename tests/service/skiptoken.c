@@ -19,11 +19,11 @@
 static void
 set_text(json_t *object, const char *name, const char *value, bool twice)
 {
-	json_t	   *text = json_string(value);
+	json_t *text = json_string(value);
 
 	if (twice)
 	{
-		char	   *encoded = json_dumps(text, JSON_ENCODE_ANY);
+		char *encoded = json_dumps(text, JSON_ENCODE_ANY);
 
 		json_decref(text);
 		text = json_string(encoded);
@@ -35,7 +35,7 @@ set_text(json_t *object, const char *name, const char *value, bool twice)
 static void
 set_moment(json_t *object, const char *name, Tick moment, bool twice)
 {
-	char		text[MOMENT_TEXT_SIZE];
+	char text[MOMENT_TEXT_SIZE];
 
 	moment_write(text, moment, 7, true);
 	set_text(object, name, text, twice);
@@ -44,19 +44,20 @@ set_moment(json_t *object, const char *name, Tick moment, bool twice)
 static json_t *
 token_object(const SkipToken *token, long page_size, SkipTokenHealth health)
 {
-	bool		twice = health == SKIPTOKEN_ENCODED_TWICE;
-	json_t	   *object = json_object();
-	char		position[80];
+	bool twice = health == SKIPTOKEN_ENCODED_TWICE;
+	json_t *object = json_object();
+	char position[80];
 
 	set_moment(object, "StartDate", token->from, twice);
 	set_moment(object, "EndDate", token->mark.shuffled ? token->to : token->mark.received, twice);
 	set_text(object, "StartingRecipientAddress",
-			 health == SKIPTOKEN_BAD_RECIPIENT ? "nobody@nowhere.example" : token->mark.recipient, twice);
+			 health == SKIPTOKEN_BAD_RECIPIENT ? "nobody@nowhere.example" : token->mark.recipient,
+			 twice);
 	json_object_set_new(object, "ResultSize", json_integer(page_size));
 	if (token->mark.shuffled)
 	{
-		snprintf(position, sizeof(position), "%" PRId64 ":%" PRIu64 ":%" PRIu32,
-				 token->mark.cell, token->mark.message, token->mark.delivery);
+		snprintf(position, sizeof(position), "%" PRId64 ":%" PRIu64 ":%" PRIu32, token->mark.cell,
+				 token->mark.message, token->mark.delivery);
 		set_text(object, "Position", position, twice);
 	}
 	else
@@ -70,8 +71,8 @@ token_object(const SkipToken *token, long page_size, SkipTokenHealth health)
 void
 skiptoken_write(Buffer *out, const SkipToken *token, long page_size, SkipTokenHealth health)
 {
-	json_t	   *object = token_object(token, page_size, health);
-	char	   *text = json_dumps(object, JSON_COMPACT);
+	json_t *object = token_object(token, page_size, health);
+	char *text = json_dumps(object, JSON_COMPACT);
 
 	base64_add(out, text, strlen(text), false);
 	if (token->mark.received / TICKS_PER_SECOND % 2)
@@ -100,28 +101,30 @@ get_text(const json_t *object, const char *name, char *out, size_t room)
 static bool
 read_object(const json_t *object, SkipToken *token)
 {
-	WalkMark   *mark = &token->mark;
+	WalkMark *mark = &token->mark;
 	const char *position = json_string_value(json_object_get(object, "Position"));
-	int			used = 0;
+	int used = 0;
 
-	if (!get_moment(object, "StartDate", &token->from) || !get_moment(object, "EndDate", &token->to) ||
+	if (!get_moment(object, "StartDate", &token->from) ||
+		!get_moment(object, "EndDate", &token->to) ||
 		!get_text(object, "StartingRecipientAddress", mark->recipient, sizeof(mark->recipient)) ||
 		!json_is_integer(json_object_get(object, "ResultSize")))
 		return false;
 	mark->received = token->to;
 	mark->shuffled = position != NULL;
 	if (position)
-		return sscanf(position, "%" SCNd64 ":%" SCNu64 ":%" SCNu32 "%n", &mark->cell, &mark->message,
-					  &mark->delivery, &used) == 3 && position[used] == '\0';
+		return sscanf(position, "%" SCNd64 ":%" SCNu64 ":%" SCNu32 "%n", &mark->cell,
+					  &mark->message, &mark->delivery, &used) == 3 &&
+			   position[used] == '\0';
 	return get_text(object, "MessageTraceId", mark->id, sizeof(mark->id));
 }
 
 bool
 skiptoken_read(const char *text, SkipToken *token)
 {
-	Buffer		json = {0};
-	json_t	   *object = NULL;
-	bool		good;
+	Buffer json = {0};
+	json_t *object = NULL;
+	bool good;
 
 	memset(token, 0, sizeof(*token));
 	if (base64_decode(&json, text))

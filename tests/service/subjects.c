@@ -11,30 +11,76 @@
 
 static const char *const prefixes[8] = {"", "", "", "", "", "RE: ", "FW: ", "AW: "};
 
-static const char *const subjects[64] = {
-	"Invoice #", "Your order # has been shipped", "Meeting notes #", "Weekly report, week #",
-	"Re-scheduled: planning round #", "Ticket # was updated", "Ticket # was closed", "Password expires in # days",
-	"Rechnung Nr. # über Büromöbel", "Grüße aus Köln (#)", "Årsmøte # på Tromsø", "Señal de alarma nº #",
-	"请确认订单 #", "会議のお知らせ (#)", "Счёт № #", "Τιμολόγιο αρ. #",
-	"🎉 # new followers", "Lunch? 🍕 table #", "Offer # \"final\"", "Path C:\\Temp\\export-#.csv",
-	"a < b && c > # ?", "50% off + free shipping #", "O'Reilly's catalogue #", "Tab\tseparated # list",
-	"Quarterly figures Q# - draft", "Contract # for signature", "Travel request #", "Expense claim #",
-	"Build # failed", "Build # is back to normal", "[jira] (OPS-#) Disk almost full", "[github] Pull request #",
-	"Newsletter no. #", "Webinar invitation #", "Survey #: how did we do?", "Delivery status notification #",
-	"Automatic reply: out of office #", "Accepted: review #", "Declined: review #", "Canceled: review #",
-	"Urgent: payment # overdue", "Statement of account #", "Purchase order #", "Quote request #",
-	"Change request #", "Incident # resolved", "Backup of server-# completed", "Backup of server-# FAILED",
-	"Voicemail from +49 30 #", "Fax # received", "Scan #.pdf", "Photo #",
-	"Application for job #", "Interview on the #th", "Holiday list #", "Birthday no. #",
-	"Minutes of board meeting #", "Budget # v2", "Price list # valid from now", "Subscription # renewed",
-	"Your verification code is #", "Security alert #", "New sign-in from device #", "Mailbox # is almost full"
-};
+static const char *const subjects[64] = {"Invoice #",
+										 "Your order # has been shipped",
+										 "Meeting notes #",
+										 "Weekly report, week #",
+										 "Re-scheduled: planning round #",
+										 "Ticket # was updated",
+										 "Ticket # was closed",
+										 "Password expires in # days",
+										 "Rechnung Nr. # über Büromöbel",
+										 "Grüße aus Köln (#)",
+										 "Årsmøte # på Tromsø",
+										 "Señal de alarma nº #",
+										 "请确认订单 #",
+										 "会議のお知らせ (#)",
+										 "Счёт № #",
+										 "Τιμολόγιο αρ. #",
+										 "🎉 # new followers",
+										 "Lunch? 🍕 table #",
+										 "Offer # \"final\"",
+										 "Path C:\\Temp\\export-#.csv",
+										 "a < b && c > # ?",
+										 "50% off + free shipping #",
+										 "O'Reilly's catalogue #",
+										 "Tab\tseparated # list",
+										 "Quarterly figures Q# - draft",
+										 "Contract # for signature",
+										 "Travel request #",
+										 "Expense claim #",
+										 "Build # failed",
+										 "Build # is back to normal",
+										 "[jira] (OPS-#) Disk almost full",
+										 "[github] Pull request #",
+										 "Newsletter no. #",
+										 "Webinar invitation #",
+										 "Survey #: how did we do?",
+										 "Delivery status notification #",
+										 "Automatic reply: out of office #",
+										 "Accepted: review #",
+										 "Declined: review #",
+										 "Canceled: review #",
+										 "Urgent: payment # overdue",
+										 "Statement of account #",
+										 "Purchase order #",
+										 "Quote request #",
+										 "Change request #",
+										 "Incident # resolved",
+										 "Backup of server-# completed",
+										 "Backup of server-# FAILED",
+										 "Voicemail from +49 30 #",
+										 "Fax # received",
+										 "Scan #.pdf",
+										 "Photo #",
+										 "Application for job #",
+										 "Interview on the #th",
+										 "Holiday list #",
+										 "Birthday no. #",
+										 "Minutes of board meeting #",
+										 "Budget # v2",
+										 "Price list # valid from now",
+										 "Subscription # renewed",
+										 "Your verification code is #",
+										 "Security alert #",
+										 "New sign-in from device #",
+										 "Mailbox # is almost full"};
 
 static size_t
 write_number(char *out, uint64_t number)
 {
-	char		digits[20];
-	size_t		count = 0;
+	char digits[20];
+	size_t count = 0;
 
 	do
 	{
@@ -55,7 +101,7 @@ subject_write(char *out, uint64_t draw)
 	const char *prefix = prefixes[draw >> 6 & 7];
 	const char *subject = subjects[draw & 63];
 	const char *hole = strchr(subject, '#');
-	size_t		length = strlen(prefix);
+	size_t length = strlen(prefix);
 
 	memcpy(out, prefix, length);
 	memcpy(out + length, subject, (size_t) (hole - subject));

@@ -20,24 +20,25 @@
 
 #define TICKS_PER_US 10
 
-static const char header[] = "message_trace_id,message_id,received,sender_address,recipient_address,"
+static const char header[] =
+	"message_trace_id,message_id,received,sender_address,recipient_address,"
 	"subject,status,size,from_ip,to_ip\n";
 
 typedef struct Truth
 {
-	World		world;
-	GivenSet   *given;
-	int64_t		from_us;		/* half-open, microseconds */
-	int64_t		to_us;
-	Tick		as_of;
-	int64_t		next_cell;
-	int64_t		last_cell;
-	bool		given_done;
-	Cell		cell;
-	Buffer		text;			/* made and not yet sent */
-	size_t		sent;
-	time_t		known_second;	/* the one in known_text */
-	char		known_text[24];
+	World world;
+	GivenSet *given;
+	int64_t from_us; /* half-open, microseconds */
+	int64_t to_us;
+	Tick as_of;
+	int64_t next_cell;
+	int64_t last_cell;
+	bool given_done;
+	Cell cell;
+	Buffer text; /* made and not yet sent */
+	size_t sent;
+	time_t known_second; /* the one in known_text */
+	char known_text[24];
 } Truth;
 
 /* ---- CSV ---- */
@@ -77,8 +78,8 @@ add_comma(Buffer *out)
 static void
 add_lower(Buffer *out, const char *text)
 {
-	char		copy[4096];
-	size_t		i = 0;
+	char copy[4096];
+	size_t i = 0;
 
 	for (; text && text[i] && i + 1 < sizeof(copy); i++)
 		copy[i] = (text[i] >= 'A' && text[i] <= 'Z') ? (char) (text[i] - 'A' + 'a') : text[i];
@@ -89,14 +90,14 @@ add_lower(Buffer *out, const char *text)
 static void
 add_received(Truth *truth, Tick received)
 {
-	int64_t		us = received >= 0 ? received / TICKS_PER_US : -((-received + 9) / TICKS_PER_US);
-	int64_t		part = ((us % 1000000) + 1000000) % 1000000;
-	time_t		second = (time_t) ((us - part) / 1000000);
-	char		fraction[8] = ".000000";
+	int64_t us = received >= 0 ? received / TICKS_PER_US : -((-received + 9) / TICKS_PER_US);
+	int64_t part = ((us % 1000000) + 1000000) % 1000000;
+	time_t second = (time_t) ((us - part) / 1000000);
+	char fraction[8] = ".000000";
 
 	if (second != truth->known_second || truth->known_text[0] == '\0')
 	{
-		struct tm	broken;
+		struct tm broken;
 
 		gmtime_r(&second, &broken);
 		strftime(truth->known_text, sizeof(truth->known_text), "%Y-%m-%d %H:%M:%S", &broken);
@@ -112,8 +113,8 @@ add_received(Truth *truth, Tick received)
 static void
 add_ip(Buffer *out, const Ip *ip)
 {
-	char		text[INET6_ADDRSTRLEN];
-	bool		v6 = ip->form == IP_V6 || ip->form == IP_V6_BRACKETS;
+	char text[INET6_ADDRSTRLEN];
+	bool v6 = ip->form == IP_V6 || ip->form == IP_V6_BRACKETS;
 
 	if (ip->form == IP_NULL || ip->form == IP_EMPTY)
 		return;
@@ -125,8 +126,8 @@ add_ip(Buffer *out, const Ip *ip)
 static void
 add_posted_ip(Buffer *out, const char *text)
 {
-	char		copy[INET6_ADDRSTRLEN + 16];
-	char	   *start = copy;
+	char copy[INET6_ADDRSTRLEN + 16];
+	char *start = copy;
 
 	if (text == NULL || strlen(text) >= sizeof(copy))
 		return;
@@ -177,10 +178,10 @@ status_at(const RowDetails *details, Tick moment)
 /* What all rows of a message have in common, as text up to `received`. */
 typedef struct MessageText
 {
-	char		id[40];
-	char		message_id[MESSAGE_ID_SIZE];
-	char		sender[ADDRESS_SIZE];
-	char		subject[SUBJECT_SIZE];
+	char id[40];
+	char message_id[MESSAGE_ID_SIZE];
+	char sender[ADDRESS_SIZE];
+	char subject[SUBJECT_SIZE];
 } MessageText;
 
 static void
@@ -193,12 +194,12 @@ digits_of(char *out, uint64_t value, int count)
 static void
 make_message_text(const MessageFacts *facts, MessageText *text)
 {
-	char		digits[32];
+	char digits[32];
 
 	digits_of(digits, facts->id_high, 16);
 	digits_of(digits + 16, facts->id_low, 16);
-	snprintf(text->id, sizeof(text->id), "%.8s-%.4s-%.4s-%.4s-%.12s", digits, digits + 8, digits + 12,
-			 digits + 16, digits + 20);
+	snprintf(text->id, sizeof(text->id), "%.8s-%.4s-%.4s-%.4s-%.12s", digits, digits + 8,
+			 digits + 12, digits + 16, digits + 20);
 	text->message_id[world_message_id(facts, text->message_id)] = '\0';
 	text->subject[world_subject(facts, text->subject)] = '\0';
 	memcpy(text->sender, facts->sender->text, facts->sender->length);
@@ -208,9 +209,9 @@ make_message_text(const MessageFacts *facts, MessageText *text)
 static void
 add_generated_row(Truth *truth, const MessageText *text, const Row *row)
 {
-	Buffer	   *out = &truth->text;
-	RowDetails	details;
-	char		number[24];
+	Buffer *out = &truth->text;
+	RowDetails details;
+	char number[24];
 
 	world_row_details(row, &details);
 	buffer_add(out, text->id, 36);
@@ -252,7 +253,7 @@ add_message(Truth *truth, const Message *message)
 	make_message_text(&facts, &text);
 	for (uint32_t i = 0; i < message->recipients; i++)
 	{
-		Row			row;
+		Row row;
 
 		world_row(&facts, i, &row);
 		if (truth->as_of >= row.visible)
@@ -266,7 +267,7 @@ add_message(Truth *truth, const Message *message)
 static void
 add_posted_status(Buffer *out, const char *status)
 {
-	char		first;
+	char first;
 
 	if (status == NULL || *status == '\0')
 		return;
@@ -278,7 +279,7 @@ add_posted_status(Buffer *out, const char *status)
 static void
 add_posted_row(Truth *truth, const GivenRow *row)
 {
-	Buffer	   *out = &truth->text;
+	Buffer *out = &truth->text;
 
 	add_lower(out, row->id);
 	add_comma(out);
@@ -339,8 +340,8 @@ make_more(Truth *truth)
 static ssize_t
 stream(void *state, uint64_t position, char *out, size_t room)
 {
-	Truth	   *truth = state;
-	size_t		part;
+	Truth *truth = state;
+	size_t part;
 
 	(void) position;
 	if (truth->sent == truth->text.length && !make_more(truth))
@@ -356,7 +357,7 @@ stream(void *state, uint64_t position, char *out, size_t room)
 static void
 release(void *state)
 {
-	Truth	   *truth = state;
+	Truth *truth = state;
 
 	world_cell_free(&truth->cell);
 	buffer_free(&truth->text);
@@ -387,17 +388,19 @@ microsecond_from(Tick moment)
 Result
 truth_answer(Request *request)
 {
-	Truth	   *truth;
-	Tick		from;
-	Tick		to;
-	Tick		as_of;
+	Truth *truth;
+	Tick from;
+	Tick to;
+	Tick as_of;
 
-	if (!read_time(request, "from", INT64_MIN, &from) || !read_time(request, "to", INT64_MIN, &to) ||
+	if (!read_time(request, "from", INT64_MIN, &from) ||
+		!read_time(request, "to", INT64_MIN, &to) ||
 		!read_time(request, "as_of", request->now, &as_of) || from == INT64_MIN || to == INT64_MIN)
 	{
-		Buffer		body = {0};
+		Buffer body = {0};
 
-		buffer_add_text(&body, "{\"error\":\"from and to are needed, as times like 2026-11-20T08:00:00Z\"}\n");
+		buffer_add_text(
+			&body, "{\"error\":\"from and to are needed, as times like 2026-11-20T08:00:00Z\"}\n");
 		return answer_json(request, MHD_HTTP_BAD_REQUEST, &body);
 	}
 	truth = calloc(1, sizeof(Truth));

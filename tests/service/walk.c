@@ -38,7 +38,7 @@ common_divisor(uint64_t a, uint64_t b)
 {
 	while (b != 0)
 	{
-		uint64_t	rest = a % b;
+		uint64_t rest = a % b;
 
 		a = b;
 		b = rest;
@@ -50,7 +50,7 @@ common_divisor(uint64_t a, uint64_t b)
 static uint64_t
 shuffle(uint64_t ordinal, uint64_t count, uint64_t key)
 {
-	uint64_t	factor = (uint64_t) ((double) count * 0.6180339887) + 1;
+	uint64_t factor = (uint64_t) ((double) count * 0.6180339887) + 1;
 
 	while (common_divisor(factor, count) != 1)
 		factor++;
@@ -60,11 +60,11 @@ shuffle(uint64_t ordinal, uint64_t count, uint64_t key)
 static void
 load_cell(Walk *walk)
 {
-	int64_t		number;
+	int64_t number;
 
 	if (walk->shuffled)
-		number = walk->first_cell +
-			(int64_t) shuffle((uint64_t) walk->cell_ordinal, (uint64_t) walk->cells, walk->world->seed);
+		number = walk->first_cell + (int64_t) shuffle((uint64_t) walk->cell_ordinal,
+													  (uint64_t) walk->cells, walk->world->seed);
 	else
 		number = walk->first_cell + walk->cells - 1 - walk->cell_ordinal;
 	world_cell(walk->world, number, true, &walk->cell);
@@ -75,12 +75,13 @@ load_cell(Walk *walk)
 static const Message *
 current_message(const Walk *walk)
 {
-	size_t		count = walk->cell.count;
+	size_t count = walk->cell.count;
 
 	if (walk->message >= count)
 		return NULL;
 	if (walk->shuffled)
-		return &walk->cell.messages[shuffle(walk->message, count, hash_mix((uint64_t) walk->cell.number))];
+		return &walk->cell.messages[shuffle(walk->message, count,
+											hash_mix((uint64_t) walk->cell.number))];
 	return &walk->cell.messages[count - 1 - walk->message];
 }
 
@@ -116,8 +117,8 @@ walk_next(Walk *walk, Row *row)
 		message = current_message(walk);
 		if (message == NULL)
 			next_cell(walk);
-		else if (walk->delivery >= message->recipients ||
-				 message->received < walk->from || message->received > walk->to)
+		else if (walk->delivery >= message->recipients || message->received < walk->from ||
+				 message->received > walk->to)
 			next_message(walk);
 		else
 		{
@@ -144,9 +145,10 @@ walk_mark(const Walk *walk, const Row *row, WalkMark *mark)
 	mark->delivery = row ? walk->delivery : 0;
 	if (row && !walk->shuffled)
 	{
-		char		scratch[ROW_SCRATCH];
-		Span		recipient = row_recipient(row, scratch);
-		size_t		length = recipient.length < WALK_RECIPIENT_SIZE ? recipient.length : WALK_RECIPIENT_SIZE - 1;
+		char scratch[ROW_SCRATCH];
+		Span recipient = row_recipient(row, scratch);
+		size_t length = recipient.length < WALK_RECIPIENT_SIZE ? recipient.length
+															   : WALK_RECIPIENT_SIZE - 1;
 
 		mark->received = row->facts->message.received;
 		row_write_id(row, mark->id);
@@ -159,29 +161,29 @@ walk_mark(const Walk *walk, const Row *row, WalkMark *mark)
 static bool
 is_marked_row(const Row *row, const WalkMark *mark)
 {
-	char		id[ROW_ID_SIZE];
-	char		scratch[ROW_SCRATCH];
-	Span		recipient;
+	char id[ROW_ID_SIZE];
+	char scratch[ROW_SCRATCH];
+	Span recipient;
 
 	row_write_id(row, id);
 	if (strncasecmp(id, mark->id, ROW_ID_SIZE) != 0)
 		return false;
 	recipient = row_recipient(row, scratch);
 	return recipient.length == strlen(mark->recipient) &&
-		strncasecmp(recipient.data, mark->recipient, recipient.length) == 0;
+		   strncasecmp(recipient.data, mark->recipient, recipient.length) == 0;
 }
 
 static bool
 resume_newest_first(Walk *walk, const WalkMark *mark)
 {
-	Row			row;
+	Row row;
 
 	if (mark->recipient[0] == '\0')
 		return true;
 	if (mark->received < walk->from || mark->received > walk->to)
 		return false;
 	walk->cell_ordinal = world_cell_number(walk->world, walk->to) -
-		world_cell_number(walk->world, mark->received);
+						 world_cell_number(walk->world, mark->received);
 	while (walk_next(walk, &row))
 	{
 		if (row.facts->message.received < mark->received)

@@ -14,27 +14,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MEAN_RECIPIENTS		1.95	/* of the mix in draw_recipients */
-#define CELL_MESSAGES		60.0	/* wanted mean per cell */
-#define BIG_MESSAGE_SECOND	37800	/* of its day: 10:30:00 */
-#define INDEX_BITS			20		/* of the message number inside an id */
+#define MEAN_RECIPIENTS 1.95	 /* of the mix in draw_recipients */
+#define CELL_MESSAGES 60.0		 /* wanted mean per cell */
+#define BIG_MESSAGE_SECOND 37800 /* of its day: 10:30:00 */
+#define INDEX_BITS 20			 /* of the message number inside an id */
 
 /* shown lateness never reaches a day, so a day later a row is as it stays */
-#define LATENESS_LIMIT		86000	/* seconds */
+#define LATENESS_LIMIT 86000 /* seconds */
 
 enum
 {
-	DRAW_TIME, DRAW_FRACTION, DRAW_RECIPIENTS, DRAW_PEOPLE, DRAW_CROWD, DRAW_LATENESS, DRAW_STYLE,
-	DRAW_SUBJECT, DRAW_SIZE, DRAW_FROM_IP, DRAW_MESSAGE_ID, DRAW_SPELLING,
+	DRAW_TIME,
+	DRAW_FRACTION,
+	DRAW_RECIPIENTS,
+	DRAW_PEOPLE,
+	DRAW_CROWD,
+	DRAW_LATENESS,
+	DRAW_STYLE,
+	DRAW_SUBJECT,
+	DRAW_SIZE,
+	DRAW_FROM_IP,
+	DRAW_MESSAGE_ID,
+	DRAW_SPELLING,
 	/* of a row */
-	DRAW_ROW_LATENESS, DRAW_STATUS, DRAW_CHANGE, DRAW_TO_IP
+	DRAW_ROW_LATENESS,
+	DRAW_STATUS,
+	DRAW_CHANGE,
+	DRAW_TO_IP
 };
 
 /* thousandths of the mean, by hour of the day and by day of the week from Monday */
-static const int hour_weight[24] = {
-	250, 200, 180, 180, 220, 350, 600, 1000, 1600, 1900, 2000, 1900,
-	1700, 1750, 1850, 1800, 1600, 1350, 1000, 750, 600, 500, 400, 320
-};
+static const int hour_weight[24] = {250,  200,	180,  180,	220,  350,	600,  1000,
+									1600, 1900, 2000, 1900, 1700, 1750, 1850, 1800,
+									1600, 1350, 1000, 750,	600,  500,	400,  320};
 static const int day_weight[7] = {1250, 1300, 1280, 1250, 1120, 420, 380};
 
 /*
@@ -53,7 +65,7 @@ static int64_t
 choose_cell_seconds(double messages_per_second)
 {
 	static const int64_t lengths[] = {3600, 1800, 1200, 600, 300, 120, 60, 30, 20, 10, 5, 2, 1};
-	size_t		i = 0;
+	size_t i = 0;
 
 	while (lengths[i] > 1 && (double) lengths[i] * messages_per_second > CELL_MESSAGES)
 		i++;
@@ -63,8 +75,8 @@ choose_cell_seconds(double messages_per_second)
 void
 world_open(World *world, uint64_t seed, int64_t rows_per_day, const GivenSet *given)
 {
-	double		rows = (double) rows_per_day -
-		(double) (big_messages_per_week(rows_per_day) * BIG_MESSAGE_RECIPIENTS) / 7.0;
+	double rows = (double) rows_per_day -
+				  (double) (big_messages_per_week(rows_per_day) * BIG_MESSAGE_RECIPIENTS) / 7.0;
 
 	world->seed = hash_mix(seed + HASH_STEP);
 	world->rows_per_day = rows_per_day;
@@ -76,8 +88,8 @@ world_open(World *world, uint64_t seed, int64_t rows_per_day, const GivenSet *gi
 int64_t
 world_cell_number(const World *world, Tick moment)
 {
-	int64_t		seconds = moment_seconds(moment);
-	int64_t		number = seconds / world->cell_seconds;
+	int64_t seconds = moment_seconds(moment);
+	int64_t number = seconds / world->cell_seconds;
 
 	return seconds % world->cell_seconds < 0 ? number - 1 : number;
 }
@@ -98,11 +110,11 @@ fraction_of(uint64_t draw)
 static size_t
 cell_message_count(const World *world, int64_t number)
 {
-	int64_t		seconds = number * world->cell_seconds;
-	int64_t		days = seconds / SECONDS_PER_DAY;
-	int			hour = hour_weight[seconds % SECONDS_PER_DAY / 3600];
-	int			day = day_weight[(days + 3) % 7];
-	double		expected = world->messages_per_second * (double) world->cell_seconds * hour * day / 1e6;
+	int64_t seconds = number * world->cell_seconds;
+	int64_t days = seconds / SECONDS_PER_DAY;
+	int hour = hour_weight[seconds % SECONDS_PER_DAY / 3600];
+	int day = day_weight[(days + 3) % 7];
+	double expected = world->messages_per_second * (double) world->cell_seconds * hour * day / 1e6;
 
 	return (size_t) (expected + fraction_of(hash_draw(cell_key(world, number), DRAW_TIME)));
 }
@@ -111,9 +123,9 @@ cell_message_count(const World *world, int64_t number)
 static uint32_t
 draw_recipients(uint64_t key)
 {
-	uint64_t	draw = hash_draw(key, DRAW_RECIPIENTS);
-	uint32_t	kind = (uint32_t) (draw % 1000);
-	uint32_t	more = (uint32_t) (draw >> 32);
+	uint64_t draw = hash_draw(key, DRAW_RECIPIENTS);
+	uint32_t kind = (uint32_t) (draw % 1000);
+	uint32_t more = (uint32_t) (draw >> 32);
 
 	if (kind < 800)
 		return 1;
@@ -131,8 +143,8 @@ draw_recipients(uint64_t key)
 static void
 draw_fraction(Message *message)
 {
-	uint32_t	kind = (uint32_t) (hash_draw(message->key, DRAW_FRACTION) & 127);
-	Tick		second = message->received - message->received % TICKS_PER_SECOND;
+	uint32_t kind = (uint32_t) (hash_draw(message->key, DRAW_FRACTION) & 127);
+	Tick second = message->received - message->received % TICKS_PER_SECOND;
 
 	message->digits = 7;
 	if (kind < 2)
@@ -154,7 +166,7 @@ draw_fraction(Message *message)
 static Message *
 add_message(Cell *cell)
 {
-	Message    *message;
+	Message *message;
 
 	if (cell->count == cell->room)
 	{
@@ -172,27 +184,27 @@ add_message(Cell *cell)
 static void
 add_slot_message(const World *world, Cell *cell, uint64_t key, size_t slots)
 {
-	Message    *message = add_message(cell);
-	size_t		index = cell->count - 1;
-	Tick		width = world->cell_seconds * TICKS_PER_SECOND / (Tick) slots;
-	Tick		start = cell->number * world->cell_seconds * TICKS_PER_SECOND + (Tick) index * width;
+	Message *message = add_message(cell);
+	size_t index = cell->count - 1;
+	Tick width = world->cell_seconds * TICKS_PER_SECOND / (Tick) slots;
+	Tick start = cell->number * world->cell_seconds * TICKS_PER_SECOND + (Tick) index * width;
 
 	message->index = (uint32_t) index;
 	message->key = hash_draw(key, index + 1);
 	message->recipients = draw_recipients(message->key);
 	message->received = start +
-		(Tick) (fraction_of(hash_draw(message->key, DRAW_TIME)) * (double) width);
+						(Tick) (fraction_of(hash_draw(message->key, DRAW_TIME)) * (double) width);
 	draw_fraction(message);
 }
 
 static void
 add_big_message(const World *world, Cell *cell)
 {
-	int64_t		start = cell->number * world->cell_seconds;
-	int64_t		day = start / SECONDS_PER_DAY;
-	int64_t		second = day * SECONDS_PER_DAY + BIG_MESSAGE_SECOND;
-	int64_t		per_week = big_messages_per_week(world->rows_per_day);
-	Message    *message;
+	int64_t start = cell->number * world->cell_seconds;
+	int64_t day = start / SECONDS_PER_DAY;
+	int64_t second = day * SECONDS_PER_DAY + BIG_MESSAGE_SECOND;
+	int64_t per_week = big_messages_per_week(world->rows_per_day);
+	Message *message;
 
 	if (second < start || second >= start + world->cell_seconds)
 		return;
@@ -209,15 +221,16 @@ add_big_message(const World *world, Cell *cell)
 static void
 add_given(const World *world, Cell *cell)
 {
-	Tick		start = cell->number * world->cell_seconds * TICKS_PER_SECOND;
-	Tick		end = start + world->cell_seconds * TICKS_PER_SECOND;
+	Tick start = cell->number * world->cell_seconds * TICKS_PER_SECOND;
+	Tick end = start + world->cell_seconds * TICKS_PER_SECOND;
 	const GivenSet *given = world->given;
 
 	if (given == NULL || given->count == 0)
 		return;
-	for (size_t i = given_first_from(given, start); i < given->count && given->rows[i]->received < end; i++)
+	for (size_t i = given_first_from(given, start);
+		 i < given->count && given->rows[i]->received < end; i++)
 	{
-		Message    *message = add_message(cell);
+		Message *message = add_message(cell);
 
 		message->received = given->rows[i]->received;
 		message->index = UINT32_MAX;
@@ -232,8 +245,8 @@ sort_messages(Cell *cell)
 {
 	for (size_t i = 1; i < cell->count; i++)
 	{
-		Message		moving = cell->messages[i];
-		size_t		j = i;
+		Message moving = cell->messages[i];
+		size_t j = i;
 
 		for (; j > 0 && cell->messages[j - 1].received > moving.received; j--)
 			cell->messages[j] = cell->messages[j - 1];
@@ -247,8 +260,8 @@ sort_messages(Cell *cell)
 void
 world_cell(const World *world, int64_t number, bool with_given, Cell *cell)
 {
-	size_t		slots = number < 0 ? 0 : cell_message_count(world, number);
-	uint64_t	key = cell_key(world, number);
+	size_t slots = number < 0 ? 0 : cell_message_count(world, number);
+	uint64_t key = cell_key(world, number);
 
 	cell->number = number;
 	cell->count = 0;
@@ -272,8 +285,8 @@ world_cell_free(Cell *cell)
 static uint32_t
 draw_person(uint64_t draw)
 {
-	uint32_t	a = (uint32_t) (draw & 0xffff);
-	uint32_t	b = (uint32_t) ((draw >> 16) & 0xffff);
+	uint32_t a = (uint32_t) (draw & 0xffff);
+	uint32_t b = (uint32_t) ((draw >> 16) & 0xffff);
 
 	return (uint32_t) (((uint64_t) a * b * PEOPLE_COUNT) >> 32);
 }
@@ -281,7 +294,7 @@ draw_person(uint64_t draw)
 static Spelling
 draw_spelling(uint32_t draw)
 {
-	uint32_t	kind = draw % 20;
+	uint32_t kind = draw % 20;
 
 	if (kind < 14)
 		return SPELLING_LOWER;
@@ -297,8 +310,8 @@ draw_spelling(uint32_t draw)
 static Tick
 draw_lateness(uint64_t draw)
 {
-	uint32_t	kind = (uint32_t) (draw % 100);
-	int64_t		more = (int64_t) (draw >> 32);
+	uint32_t kind = (uint32_t) (draw % 100);
+	int64_t more = (int64_t) (draw >> 32);
 
 	if (kind < 70)
 		return (20 + more % 160) * TICKS_PER_SECOND;
@@ -310,11 +323,11 @@ draw_lateness(uint64_t draw)
 static void
 draw_parties(MessageFacts *facts)
 {
-	uint64_t	key = facts->message.key;
-	uint64_t	people = hash_draw(key, DRAW_PEOPLE);
-	uint64_t	crowd = hash_draw(key, DRAW_CROWD);
-	uint32_t	direction = (uint32_t) (crowd % 10);	/* 0-4 in, 5-7 out, 8-9 inside */
-	Crowd		senders = direction < 5 ? CROWD_OTHERS : CROWD_OWN;
+	uint64_t key = facts->message.key;
+	uint64_t people = hash_draw(key, DRAW_PEOPLE);
+	uint64_t crowd = hash_draw(key, DRAW_CROWD);
+	uint32_t direction = (uint32_t) (crowd % 10); /* 0-4 in, 5-7 out, 8-9 inside */
+	Crowd senders = direction < 5 ? CROWD_OTHERS : CROWD_OWN;
 
 	facts->sender = people_address(senders, draw_person(people));
 	facts->sender_spelling = draw_spelling((uint32_t) (crowd >> 32) & 0xffff);
@@ -339,7 +352,7 @@ id_low_of(const World *world, uint64_t id_high)
 void
 world_message(const World *world, int64_t cell, const Message *message, MessageFacts *facts)
 {
-	uint64_t	number = ((uint64_t) cell << INDEX_BITS) + message->index;
+	uint64_t number = ((uint64_t) cell << INDEX_BITS) + message->index;
 
 	facts->message = *message;
 	facts->facts_known = true;
@@ -359,7 +372,7 @@ world_message(const World *world, int64_t cell, const Message *message, MessageF
 void
 world_row(const MessageFacts *facts, uint32_t ordinal, Row *row)
 {
-	uint64_t	draw;
+	uint64_t draw;
 
 	row->facts = facts;
 	row->given = facts->message.given;
@@ -375,7 +388,7 @@ world_row(const MessageFacts *facts, uint32_t ordinal, Row *row)
 	row->recipient_spelling = draw_spelling((uint32_t) draw & 0xffff);
 	/* one recipient in sixteen appears apart from the others */
 	row->visible = facts->message.received +
-		((draw >> 60) ? facts->lateness : draw_lateness(hash_mix(draw)));
+				   ((draw >> 60) ? facts->lateness : draw_lateness(hash_mix(draw)));
 }
 
 static Status
@@ -405,11 +418,11 @@ draw_status(uint32_t kind)
 static void
 draw_changes(const Row *row, RowDetails *details)
 {
-	uint64_t	draw = hash_draw(row->key, DRAW_CHANGE);
-	uint32_t	kind = (uint32_t) (draw % 80);
-	int64_t		more = (int64_t) (draw >> 32);
-	int64_t		seconds;
-	Tick		received = row->facts->message.received;
+	uint64_t draw = hash_draw(row->key, DRAW_CHANGE);
+	uint32_t kind = (uint32_t) (draw % 80);
+	int64_t more = (int64_t) (draw >> 32);
+	int64_t seconds;
+	Tick received = row->facts->message.received;
 
 	details->pending_from = details->final_from = received;
 	if (kind >= 10 || (details->final != STATUS_DELIVERED && details->final != STATUS_FAILED))
@@ -427,8 +440,8 @@ draw_changes(const Row *row, RowDetails *details)
 static void
 draw_v4(uint64_t draw, Ip *ip)
 {
-	static const uint8_t nets[][3] = {{203, 0, 113}, {198, 51, 100}, {192, 0, 2}, {40, 92, 11},
-	{40, 107, 7}, {104, 47, 66}, {52, 101, 132}, {10, 20, 30}};
+	static const uint8_t nets[][3] = {{203, 0, 113}, {198, 51, 100}, {192, 0, 2},	 {40, 92, 11},
+									  {40, 107, 7},	 {104, 47, 66},	 {52, 101, 132}, {10, 20, 30}};
 
 	memcpy(ip->bytes, nets[draw & 7], 3);
 	ip->bytes[3] = (uint8_t) (1 + (draw >> 8) % 254);
@@ -454,7 +467,7 @@ draw_v6(uint64_t draw, Ip *ip)
 static void
 draw_ip(uint64_t draw, uint32_t none, Ip *ip)
 {
-	uint32_t	kind = (uint32_t) (draw % 1000);
+	uint32_t kind = (uint32_t) (draw % 1000);
 
 	draw = draw >> 12 | draw << 52;
 	if (kind < none)
@@ -472,14 +485,14 @@ draw_ip(uint64_t draw, uint32_t none, Ip *ip)
 static int64_t
 draw_size(const Row *row)
 {
-	uint64_t	draw = hash_draw(row->facts->message.key, DRAW_SIZE);
-	int64_t		size = 2000 + (int64_t) (draw & 0x3fff);
-	int			attachment = (int) (draw >> 32) & 0xff;
+	uint64_t draw = hash_draw(row->facts->message.key, DRAW_SIZE);
+	int64_t size = 2000 + (int64_t) (draw & 0x3fff);
+	int attachment = (int) (draw >> 32) & 0xff;
 
 	if (attachment < 48)
 		size += (int64_t) (draw >> 40) << (attachment & 3);
 	if ((draw >> 20 & 0x3ff) == 0)
-		size += INT64_C(3000000000);	/* more than an Int32 holds */
+		size += INT64_C(3000000000); /* more than an Int32 holds */
 	return size + (int64_t) (row->key % 977);
 }
 
@@ -510,10 +523,10 @@ size_t
 world_message_id(const MessageFacts *facts, char *out)
 {
 	static const char hex[] = "0123456789ABCDEF";
-	uint64_t	draw = hash_draw(facts->message.key, DRAW_MESSAGE_ID);
+	uint64_t draw = hash_draw(facts->message.key, DRAW_MESSAGE_ID);
 	const Address *sender = facts->sender;
-	size_t		domain = (size_t) (sender->length - sender->at);
-	uint64_t	more = hash_mix(draw);
+	size_t domain = (size_t) (sender->length - sender->at);
+	uint64_t more = hash_mix(draw);
 
 	if (draw % 200 == 0)
 		return 0;
@@ -534,11 +547,11 @@ world_message_id(const MessageFacts *facts, char *out)
 bool
 world_find(const World *world, uint64_t id_high, uint64_t id_low, MessageFacts *facts)
 {
-	uint64_t	number = hash_unmix(id_high) - world->seed;
-	int64_t		cell_number = (int64_t) (number >> INDEX_BITS);
-	uint32_t	index = (uint32_t) (number & ((1 << INDEX_BITS) - 1));
-	Cell		cell = {0};
-	bool		found = false;
+	uint64_t number = hash_unmix(id_high) - world->seed;
+	int64_t cell_number = (int64_t) (number >> INDEX_BITS);
+	uint32_t index = (uint32_t) (number & ((1 << INDEX_BITS) - 1));
+	Cell cell = {0};
+	bool found = false;
 
 	/* the cells of the next thousand years, as a guard against overflow */
 	if (id_low != id_low_of(world, id_high) || cell_number > INT64_C(1) << 35)
