@@ -173,9 +173,8 @@ detail_of(const MsgTraceStatus *status, const MsgTracePagerCounts *counts)
 			append_progress(&detail, status, counts);
 			break;
 		case MSGTRACE_CLOCK_SKEW:
-			appendStringInfo(&detail,
-							 "The service's clock is " INT64_FORMAT " seconds ahead of ours.",
-							 status->seconds);
+			appendStringInfo(&detail, "The service's clock is " INT64_FORMAT " seconds %s ours.",
+							 Abs(status->seconds), status->seconds > 0 ? "ahead of" : "behind");
 			break;
 		case MSGTRACE_FOREIGN_LINK:
 			appendStringInfo(&detail, "%s links to %s", status->url, status->words);
