@@ -61,11 +61,15 @@ add_field(Buffer *out, const char *text, size_t length)
 	buffer_add(out, "\"", 1);
 }
 
-/* NULL and the empty text are both NULL, which CSV writes as nothing. */
+/* NULL is nothing at all; an empty text, which only a posted row can have, is "". */
 static void
 add_text(Buffer *out, const char *text)
 {
-	if (text && *text)
+	if (text == NULL)
+		return;
+	if (*text == '\0')
+		buffer_add(out, "\"\"", 2);
+	else
 		add_field(out, text, strlen(text));
 }
 
@@ -78,13 +82,13 @@ add_comma(Buffer *out)
 static void
 add_lower(Buffer *out, const char *text)
 {
-	char copy[4096];
-	size_t i = 0;
+	char *copy = text ? strdup(text) : NULL;
 
-	for (; text && text[i] && i + 1 < sizeof(copy); i++)
-		copy[i] = (text[i] >= 'A' && text[i] <= 'Z') ? (char) (text[i] - 'A' + 'a') : text[i];
-	copy[i] = '\0';
+	for (char *c = copy; c && *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char) (*c - 'A' + 'a');
 	add_text(out, copy);
+	free(copy);
 }
 
 static void
@@ -139,7 +143,8 @@ add_posted_ip(Buffer *out, const char *text)
 	}
 	else if (strchr(start, ':') == strrchr(start, ':') && strchr(start, '.'))
 		start[strcspn(start, ":")] = '\0';
-	add_text(out, start);
+	if (*start)
+		add_text(out, start);
 }
 
 /* ---- generated rows ---- */
@@ -216,7 +221,7 @@ add_generated_row(Truth *truth, const MessageText *text, const Row *row)
 	world_row_details(row, &details);
 	buffer_add(out, text->id, 36);
 	add_comma(out);
-	add_text(out, text->message_id);
+	add_text(out, text->message_id[0] ? text->message_id : NULL);
 	add_comma(out);
 	add_received(truth, row->facts->message.received);
 	add_comma(out);
@@ -270,7 +275,10 @@ add_posted_status(Buffer *out, const char *status)
 	char first;
 
 	if (status == NULL || *status == '\0')
+	{
+		add_text(out, status);
 		return;
+	}
 	first = (*status >= 'A' && *status <= 'Z') ? (char) (*status - 'A' + 'a') : *status;
 	buffer_add(out, &first, 1);
 	buffer_add_text(out, status + 1);

@@ -631,6 +631,20 @@ subtest 'Reporting web service' => sub {
 		"MessageTraceId eq guid'$rows[0]{MessageTraceId}' and RecipientAddress eq '" . ($rows[0]{RecipientAddress} =~ s/'/''/gr) . q{'})));
 	ok(@{ $detail->{value} } >= 3, 'details');
 	ok(exists $detail->{value}[0]{$_}, $_) for qw(Date Event Action Detail Data);
+
+	my $link_of = sub { my $document = json_of($_[0]); return $document->{'odata.nextLink'} // $document->{'@odata.nextLink'}; };
+	my %first = (top => 10);
+	order({ fault => 'foreign_link', on => 'list', url => 'http://evil.example/x' });
+	like($link_of->(report($filter, %first)), qr{^http://evil\.example/x\?}, 'a foreign link');
+	order({ fault => 'poisoned_link', on => 'list' });
+	my $poisoned = $link_of->(report($filter, %first)) =~ s{^\.\./\.\./}{$root/ecp/}r;
+	is(get_url($poisoned)->{status}, 400, 'a poisoned link');
+	order({ fault => 'repeat_row', on => 'list' });
+	like($link_of->(report($filter, %first)), qr/skiptoken=8$/, 'a repeated row');
+	order({ fault => 'looping_link', on => 'list' });
+	like($link_of->(report($filter, %first, skiptoken => 9)), qr/skiptoken=9$/, 'a looping link');
+	order({ fault => 'nul_escape', on => 'list' });
+	like(report($filter, %first)->{content}, qr/\\u0000"/, 'a NUL');
 };
 
 subtest 'clock' => sub {
@@ -670,6 +684,9 @@ subtest 'posted rows' => sub {
 	is_deeply([ sort map { $_->{status} } filtered("id eq '$row{id}'") ], [qw(Delivered failed)], 'a row posted again replaces itself');
 	my ($rows, $pages) = all_rows($morning, top => 100);
 	is(@$rows, @$morning_rows + 2, 'paging goes over them');
+	control(POST => 'rows', [ { %row, subject => '', senderAddress => undef } ]);
+	like($http->get("$root/control/truth?from=2026-11-20T10:30:00Z&to=2026-11-20T10:31:00Z")->{content},
+		qr/\.999999\+00,,given\@contoso\.com,"",/, 'null and empty text are told apart');
 	is(control(DELETE => 'rows')->{status}, 200, 'deleted');
 	is(filtered("id eq '$row{id}'"), 0, 'gone');
 	set_clock($now);
