@@ -138,5 +138,6 @@ clean: clean-private
 .PHONY: clean-private
 clean-private:
 	@tests/run/clean
+	@$(MAKE) -s -C tests/service clean
 
 endif
