@@ -75,6 +75,13 @@ msgtrace_session_close(MsgTraceSession *session)
 }
 
 static void
+forget_token(MsgTraceSession *session)
+{
+	session->status->token = NULL;
+	msgtrace_token_forget(&session->config->credential);
+}
+
+static void
 begin(MsgTraceSession *session, const char *url)
 {
 	session->url = url;
@@ -91,6 +98,14 @@ msgtrace_session_sign_in(MsgTraceSession *session)
 }
 
 void
+msgtrace_session_sign_in_anew(MsgTraceSession *session)
+{
+	msgtrace_clock_forget(session->clock);
+	forget_token(session);
+	begin(session, NULL);
+}
+
+void
 msgtrace_session_get(MsgTraceSession *session, const char *url)
 {
 	begin(session, url);
@@ -103,6 +118,14 @@ fail(MsgTraceSession *session, MsgTraceFault fault)
 	session->state = BROKEN;
 }
 
+/* What a failure will be said to be a failure of. */
+static void
+name_request(MsgTraceSession *session, const char *asked, const char *url)
+{
+	session->status->asked = asked;
+	session->status->url = msgtrace_status_keep_url(session->status, url);
+}
+
 static void
 send_sign_in(MsgTraceSession *session)
 {
@@ -112,6 +135,7 @@ send_sign_in(MsgTraceSession *session)
 	char *form = msgtrace_token_form(credential);
 	bool started;
 
+	name_request(session, "sign-in", url);
 	started = msgtrace_http_start(session->http, &session->config->http, url, headers, form);
 	explicit_bzero(form, strlen(form));
 	pfree(form);
@@ -130,6 +154,7 @@ send_request(MsgTraceSession *session, const char *token)
 	const char *headers[4];
 	bool started;
 
+	name_request(session, "the message trace", session->url);
 	if (allowance->limit > 0 && allowance->made >= allowance->limit)
 	{
 		session->status->limit = allowance->limit;
@@ -203,8 +228,6 @@ end_sign_in(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 
 	if (pause_for_retry(session, reply))
 		return;
-	status->asked = "sign-in";
-	status->url = msgtrace_status_keep_url(status, credential->authority_url);
 	status->http_status = 0;
 	if (reply->fault != MSGTRACE_OK)
 		note_transport(session, reply);
@@ -264,13 +287,10 @@ end_request(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 	if (reply->fault == MSGTRACE_OK && reply->http_status == 401 && !session->renewed)
 	{
 		session->renewed = true;
-		session->status->token = NULL;
-		msgtrace_token_forget(&session->config->credential);
+		forget_token(session);
 		session->state = STARTING;
 		return;
 	}
-	status->asked = "the message trace";
-	status->url = msgtrace_status_keep_url(status, session->url);
 	status->http_status = reply->fault == MSGTRACE_OK ? reply->http_status : 0;
 	if (reply->fault != MSGTRACE_OK)
 	{

@@ -65,6 +65,9 @@ extern void msgtrace_session_close(MsgTraceSession *session);
 /* Get a token if there is none yet; after that, service time is known. */
 extern void msgtrace_session_sign_in(MsgTraceSession *session);
 
+/* The same, but with a token and a clock that are fresh. */
+extern void msgtrace_session_sign_in_anew(MsgTraceSession *session);
+
 /* Get this URL.  The URL must live until the request has ended. */
 extern void msgtrace_session_get(MsgTraceSession *session, const char *url);
 

@@ -98,8 +98,13 @@ char *
 msgtrace_token_url(const MsgTraceCredential *credential)
 {
 	char *tenant = msgtrace_http_escape(credential->tenant_id);
-	char *url = psprintf("%s/%s/oauth2/v2.0/token", credential->authority_url, tenant);
+	const char *authority = credential->authority_url;
+	int length = (int) strlen(authority);
+	char *url;
 
+	if (length > 0 && authority[length - 1] == '/')
+		length--;
+	url = psprintf("%.*s/%s/oauth2/v2.0/token", length, authority, tenant);
 	pfree(tenant);
 	return url;
 }
@@ -164,7 +169,8 @@ store(const MsgTraceCredential *credential, const char *value, int64 lifetime)
 	token->value = copy;
 	lifetime = Min(Max(lifetime, 0), MAX_LIFETIME_SECONDS);
 	lifetime -= Min(RENEWAL_MARGIN_SECONDS, lifetime / 4);
-	token->renew_at = GetCurrentTimestamp() + lifetime * USECS_PER_SEC;
+	/* a token just issued serves at least the request that it was issued for */
+	token->renew_at = GetCurrentTimestamp() + Max(lifetime, 1) * USECS_PER_SEC;
 	return true;
 }
 

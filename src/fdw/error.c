@@ -55,7 +55,7 @@ static const FaultText fault_texts[] = {
 		 "the service denied access to %s",
 		 "Grant the application permission ExchangeMessageTrace.Read.All with admin consent, and create the service principal of app 8bd644d1-64a1-4d4b-ae52-2e0cbf64e373; it takes effect after hours. See README."},
 	[MSGTRACE_THROTTLED] =
-		{ERRCODE_FDW_ERROR, "the tenant's request limit stayed exhausted during %s",
+		{ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, "the tenant's request limit stayed exhausted during %s",
 		 "The service allows 100 requests in 5 minutes for all tools of the tenant together; ask for a shorter time range, or later."},
 	[MSGTRACE_REFUSED] = {ERRCODE_FDW_ERROR, "the service refused %s",
 						  "Check the server option report_url."},

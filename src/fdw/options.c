@@ -410,16 +410,16 @@ is_microsofts(const char *url)
 static void
 check_url(const Option *option, const char *value)
 {
-	if (pg_strncasecmp(value, "https://", 8) != 0 && !is_loopback(value))
-		refuse_value(option->name, value,
-					 "Give a URL that begins with https://; http:// is for localhost only.");
-	if (!msgtrace_http_is_plain_url(value))
+	if (!msgtrace_http_is_plain_url(value) || strpbrk(value, "?#"))
 		ereport(
 			ERROR, /* the value may hold a password */
 			errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 			errmsg("invalid URL for option \"%s\"", option->name),
 			errhint(
 				"Give scheme, host, port and path, with nothing before @ and nothing after ? or #."));
+	if (pg_strncasecmp(value, "https://", 8) != 0 && !is_loopback(value))
+		refuse_value(option->name, value,
+					 "Give a URL that begins with https://; http:// is for localhost only.");
 	if (!is_microsofts(value) && !superuser())
 		ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("permission denied to point option \"%s\" at a host that is not Microsoft's",

@@ -37,6 +37,11 @@ field_of_property(MsgTraceRelation *described, const char *property)
 
 	if (field >= 0)
 		return field;
+	for (int i = 0; i < described->extra_count; i++)
+	{
+		if (strcmp(described->extra[i], property) == 0)
+			return MSGTRACE_FIELDS + i;
+	}
 	described->extra[described->extra_count] = property;
 	return MSGTRACE_FIELDS + described->extra_count++;
 }

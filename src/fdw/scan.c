@@ -204,7 +204,10 @@ next_row(TraceScan *scan, const MsgTraceRow **row)
 	MsgTracePagerResult result;
 
 	while ((result = msgtrace_pager_next(scan->pager, row)) == MSGTRACE_WAIT)
-		msgtrace_pager_wait(scan->pager);
+	{
+		msgtrace_stats_note_scan(scan->number, scan->pager);
+		msgtrace_pager_wait(scan->pager); /* a cancel does not come back from here */
+	}
 	return result;
 }
 

@@ -67,7 +67,7 @@ static char *
 input_text(const Column *column, char *text)
 {
 	if (column->is_ip)
-		return msgtrace_row_ip_address(text);
+		return msgtrace_row_ip_address(pstrdup(text)); /* another column may show it whole */
 	if (column->field == MSGTRACE_RECEIVED)
 		return with_time_zone(text);
 	return text;

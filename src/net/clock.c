@@ -3,6 +3,10 @@
  * clock.c
  *		Service time, learned from Date headers.
  *
+ * From one Date header to the next, time is counted by a clock that nobody sets:
+ * when an administrator or NTP puts this machine's clock right, service time as
+ * we know it does not move.
+ *
  * A Date header is cut to the second and was written before it came here, so the
  * offset learned is at most too small, by about a second, never too large:
  * service time as we know it does not run ahead of the service.
@@ -10,6 +14,8 @@
  *-------------------------------------------------------------------------
  */
 #include "net/clock.h"
+
+#include <time.h>
 
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
@@ -22,7 +28,7 @@ struct MsgTraceClock
 	bool known;
 	bool warned;
 	TimestampTz told; /* the last Date header */
-	int64 offset;	  /* service time - our time, microseconds */
+	int64 told_at;	  /* when it came, by uptime() */
 };
 
 /* One entry for each service that this backend has talked to. */
@@ -60,17 +66,33 @@ msgtrace_clock_of(const char *url)
 		clock->known = false;
 		clock->warned = false;
 		clock->told = 0;
-		clock->offset = 0;
+		clock->told_at = 0;
 	}
 	return clock;
+}
+
+/* Microseconds that passed on this machine, sleep included. */
+static int64
+uptime(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return now.tv_sec * USECS_PER_SEC + now.tv_nsec / 1000;
 }
 
 void
 msgtrace_clock_learn(MsgTraceClock *clock, TimestampTz service_time, TimestampTz our_time)
 {
 	clock->told = service_time;
-	clock->offset = service_time - our_time;
+	clock->told_at = uptime() - (GetCurrentTimestamp() - our_time);
 	clock->known = true;
+}
+
+void
+msgtrace_clock_forget(MsgTraceClock *clock)
+{
+	clock->known = false;
 }
 
 bool
@@ -82,15 +104,17 @@ msgtrace_clock_is_known(const MsgTraceClock *clock)
 TimestampTz
 msgtrace_clock_now(const MsgTraceClock *clock, bool as_last_told)
 {
-	if (as_last_told && clock->known)
+	if (!clock->known)
+		return GetCurrentTimestamp();
+	if (as_last_told)
 		return clock->told;
-	return GetCurrentTimestamp() + clock->offset;
+	return clock->told + (uptime() - clock->told_at);
 }
 
 int64
 msgtrace_clock_skew(const MsgTraceClock *clock)
 {
-	return clock->offset / USECS_PER_SEC;
+	return (msgtrace_clock_now(clock, false) - GetCurrentTimestamp()) / USECS_PER_SEC;
 }
 
 bool

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * clock.h
- *		Service time: this machine's clock plus the offset learned from the
- *		Date headers of a service.
+ *		Service time, as learned from the Date headers of a service.
  *
  * The service refuses a window that ends in its future or begins before what
  * it holds, so every clamp is computed from its clock, not from ours.
@@ -24,6 +23,9 @@ extern MsgTraceClock *msgtrace_clock_of(const char *url);
 /* The service's clock read `service_time` when ours read `our_time`. */
 extern void msgtrace_clock_learn(MsgTraceClock *clock, TimestampTz service_time,
 								 TimestampTz our_time);
+
+/* It is to be learned anew. */
+extern void msgtrace_clock_forget(MsgTraceClock *clock);
 
 /* Has the service said what time it is? */
 extern bool msgtrace_clock_is_known(const MsgTraceClock *clock);

@@ -67,10 +67,11 @@ struct MsgTraceHttp
 	bool in_flight;			/* easy is in multi */
 	bool ended;				/* reply is valid */
 	Body body;
-	bool confidential;	 /* the body answers a form with a secret: wipe it */
-	int retry_after;	 /* seconds, -1 = no such header */
-	TimestampTz date;	 /* 0 = no such header */
-	TimestampTz date_at; /* our clock when it came: the body may take minutes */
+	bool confidential;	  /* the body answers a form with a secret: wipe it */
+	int retry_after;	  /* seconds, -1 = no such header */
+	TimestampTz retry_at; /* the same as a date; 0 = no such header */
+	TimestampTz date;	  /* 0 = no such header */
+	TimestampTz date_at;  /* our clock when it came: the body may take minutes */
 	char error[CURL_ERROR_SIZE];
 	MsgTraceHttpReply reply;
 	MemoryContextCallback *owner; /* NULL in the pool */
@@ -238,22 +239,38 @@ header_value(const char *line, size_t length, const char *name, char *value, siz
 	return true;
 }
 
+/* An HTTP date; 0 when it is none, or one that no clock shows. */
+static TimestampTz
+read_date(const char *value)
+{
+	static const time_t last_of_9999 = INT64CONST(253402300799);
+	time_t date = curl_getdate(value, NULL);
+
+	return date > 0 && date <= last_of_9999 ? time_t_to_timestamptz(date) : 0;
+}
+
 /* Retry-After is a number of seconds or a date. */
-static int
-read_retry_after(const char *value)
+static void
+read_retry_after(MsgTraceHttp *http, const char *value)
 {
 	char *end;
 	long seconds = strtol(value, &end, 10);
 
-	if (end == value)
-	{
-		time_t when = curl_getdate(value, NULL);
+	if (end != value)
+		http->retry_after = (int) Min(Max(seconds, 0), INT_MAX);
+	else
+		http->retry_at = read_date(value);
+}
 
-		if (when == -1)
-			return -1;
-		seconds = (long) (when - time(NULL));
-	}
-	return (int) Min(Max(seconds, 0), INT_MAX);
+/* A date is meant by the service's clock, so it is compared with its Date. */
+static int
+retry_after(const MsgTraceHttp *http)
+{
+	TimestampTz now = http->date != 0 ? http->date : GetCurrentTimestamp();
+
+	if (http->retry_at == 0)
+		return http->retry_after;
+	return (int) Min(Max((http->retry_at - now) / USECS_PER_SEC, 0), INT_MAX);
 }
 
 static size_t
@@ -264,16 +281,11 @@ on_header(char *line, size_t one, size_t count, void *arg)
 
 	if (header_value(line, count, "Date:", value, sizeof(value)))
 	{
-		time_t date = curl_getdate(value, NULL);
-
-		if (date != -1)
-		{
-			http->date = time_t_to_timestamptz(date);
-			http->date_at = GetCurrentTimestamp();
-		}
+		http->date = read_date(value);
+		http->date_at = GetCurrentTimestamp();
 	}
 	else if (header_value(line, count, "Retry-After:", value, sizeof(value)))
-		http->retry_after = read_retry_after(value);
+		read_retry_after(http, value);
 	return one * count;
 }
 
@@ -494,6 +506,7 @@ forget_last_answer(MsgTraceHttp *http, const MsgTraceHttpOptions *options)
 	http->body.ceiling = options->max_response_size;
 	http->body.too_large = http->body.out_of_memory = false;
 	http->retry_after = -1;
+	http->retry_at = 0;
 	http->date = 0;
 	http->error[0] = '\0';
 }
@@ -570,7 +583,7 @@ take_reply(MsgTraceHttp *http, CURLcode rc)
 	reply->length = http->body.length;
 	reply->date = http->date;
 	reply->date_at = http->date_at;
-	reply->retry_after = http->retry_after;
+	reply->retry_after = retry_after(http);
 	http->ended = true;
 	end_request(http);
 }

@@ -12,10 +12,11 @@
  */
 #include "net/retry.h"
 
-#define MAX_INTERVAL_MS 60000	 /* of the doubling */
-#define MAX_RETRY_AFTER_S 300	 /* a longer Retry-After is not believed */
-#define THROTTLED_PAUSE_MS 30000 /* times the attempt, without Retry-After */
-#define MAX_THROTTLED_MS 600000	 /* two quota windows of five minutes */
+#define MAX_INTERVAL_MS 60000					  /* of the doubling */
+#define MAX_RETRY_AFTER_S 300					  /* a longer Retry-After is not believed */
+#define THROTTLED_PAUSE_MS 30000				  /* times the attempt, without Retry-After */
+#define FIRST_THROTTLED_PAUSE_MS INT64CONST(1000) /* at least, doubled at each 429 */
+#define MAX_THROTTLED_MS 600000					  /* two quota windows of five minutes */
 
 void
 msgtrace_retry_reset(MsgTraceRetry *retry)
@@ -41,8 +42,8 @@ delay_of_throttling(MsgTraceRetry *retry, const MsgTraceHttpReply *reply)
 	retry->throttlings++;
 	if (delay < 0)
 		delay = THROTTLED_PAUSE_MS * (int64) retry->throttlings;
-	/* a Retry-After of zero must not become a loop without an end */
-	delay = Max(delay, 100);
+	/* one that asks us back too soon again and again is not believed */
+	delay = Max(delay, Min(FIRST_THROTTLED_PAUSE_MS << (retry->throttlings - 1), MAX_INTERVAL_MS));
 	retry->throttled += delay;
 	return retry->throttled <= MAX_THROTTLED_MS ? delay : -1;
 }

@@ -65,6 +65,8 @@ struct MsgTracePager
 	PagerState state;
 	MsgTracePagerCounts counts;
 	int64 skew_to_warn_of;
+	bool signed_in_anew;	/* because of a clock beyond belief */
+	TimestampTz started_at; /* our clock at service_time_at_start */
 	char *first_url;
 
 	MsgTraceSlicer slicer;
@@ -77,7 +79,7 @@ struct MsgTracePager
 	int page_size;	   /* asked for; smaller after trouble */
 	bool clamped_anew; /* this part's window was refused once */
 
-	char *url; /* being fetched; malloc-free: in context */
+	char *url; /* being fetched */
 	bool url_is_link;
 	MsgTracePage page;
 	int next_row;
@@ -134,19 +136,12 @@ fail(MsgTracePager *pager, MsgTraceFault fault)
 
 /* --------------------------------------------------------------- range */
 
-static TimestampTz
-latest_to_ask_for(MsgTracePager *pager)
-{
-	return msgtrace_session_now(pager->session) - DISTANCE_FROM_NOW;
-}
-
-/* The range of the query within what the service holds at this moment. */
+/* The range of the query within what the service holds at this time of its clock. */
 static MsgTraceSlice
-clamp(MsgTracePager *pager)
+clamp(const MsgTracePager *pager, TimestampTz service_now)
 {
-	TimestampTz now = msgtrace_session_now(pager->session);
-	MsgTraceSlice range = {.from = Max(pager->query->from, msgtrace_graph_earliest(now)),
-						   .to = Min(pager->query->to, latest_to_ask_for(pager))};
+	MsgTraceSlice range = {.from = Max(pager->query->from, msgtrace_graph_earliest(service_now)),
+						   .to = Min(pager->query->to, service_now - DISTANCE_FROM_NOW)};
 
 	return range;
 }
@@ -154,27 +149,49 @@ clamp(MsgTracePager *pager)
 static void
 set_range(MsgTracePager *pager)
 {
-	MsgTraceSlice range = clamp(pager);
+	TimestampTz now = msgtrace_session_now(pager->session);
+	MsgTraceSlice range = clamp(pager, now);
 
-	pager->counts.service_time_at_start = msgtrace_session_now(pager->session);
+	pager->started_at = GetCurrentTimestamp();
+	pager->counts.service_time_at_start = now;
 	pager->counts.asked_from = range.from;
 	pager->counts.asked_to = Max(range.from, range.to);
 	msgtrace_slicer_init(&pager->slicer, range, pager->page_size, pager->config->rows_per_day);
 }
 
-/* What has left the service since the scan began can no longer be asked for. */
+/* What has left the service by this time can no longer be asked for. */
 static void
-clamp_anew(MsgTracePager *pager)
+give_up_before(MsgTracePager *pager, TimestampTz from)
 {
-	MsgTraceSlice range = clamp(pager);
-
-	if (range.from > pager->counts.asked_from)
+	if (from > pager->counts.asked_from)
 	{
-		pager->counts.asked_from = Min(range.from, pager->counts.asked_to);
-		pager->slicer.from = Max(pager->slicer.from, range.from);
+		pager->counts.asked_from = Min(from, pager->counts.asked_to);
+		pager->slicer.from = Max(pager->slicer.from, from);
 	}
 }
 
+/*
+ * Service time in mid-scan.  It may run on, but when one answer says that it
+ * leapt, that answer is not believed: rows would not be asked for.
+ */
+static TimestampTz
+plausible_service_time(MsgTracePager *pager)
+{
+	TimestampTz told = msgtrace_session_now(pager->session);
+	TimestampTz expected = pager->counts.service_time_at_start +
+						   (GetCurrentTimestamp() - pager->started_at);
+
+	if (pager->config->session->service_clock ||
+		llabs(told - expected) <= SKEW_TO_WARN_OF_S * USECS_PER_SEC)
+		return told;
+	return expected;
+}
+
+/*
+ * False when the scan cannot go on now: the clocks differ beyond belief.  What
+ * the backend remembers of the service's clock may be wrong, so before a scan
+ * has begun it is asked once more.
+ */
 static bool
 check_skew(MsgTracePager *pager)
 {
@@ -183,15 +200,21 @@ check_skew(MsgTracePager *pager)
 
 	if (pager->config->session->service_clock)
 		return true;
-	if (llabs(skew) > SKEW_TO_REFUSE_S)
+	if (llabs(skew) <= SKEW_TO_REFUSE_S)
 	{
-		pager->status->seconds = skew;
-		fail(pager, MSGTRACE_CLOCK_SKEW);
+		if (llabs(skew) > SKEW_TO_WARN_OF_S && msgtrace_clock_warn_once(clock))
+			pager->skew_to_warn_of = skew;
+		return true;
+	}
+	if (pager->state == SIGNING_IN && !pager->signed_in_anew)
+	{
+		pager->signed_in_anew = true;
+		msgtrace_session_sign_in_anew(pager->session);
 		return false;
 	}
-	if (llabs(skew) > SKEW_TO_WARN_OF_S && msgtrace_clock_warn_once(clock))
-		pager->skew_to_warn_of = skew;
-	return true;
+	pager->status->seconds = skew;
+	fail(pager, MSGTRACE_CLOCK_SKEW);
+	return false;
 }
 
 /* --------------------------------------------------------------- parts */
@@ -228,7 +251,7 @@ begin_part(MsgTracePager *pager)
 static void
 begin_slice(MsgTracePager *pager)
 {
-	clamp_anew(pager);
+	give_up_before(pager, clamp(pager, plausible_service_time(pager)).from);
 	if (!msgtrace_slicer_next(&pager->slicer, &pager->slice))
 	{
 		finish(pager);
@@ -377,12 +400,12 @@ retry_with_new_clamp(MsgTracePager *pager)
 	if (pager->clamped_anew)
 		return false;
 	pager->clamped_anew = true;
-	range = clamp(pager);
+	range = clamp(pager, msgtrace_session_now(pager->session));
 	if (range.from <= part->from && range.to >= part->to)
 		return false; /* it was not the range */
 	part->from = Max(part->from, range.from);
 	part->to = Min(part->to, range.to);
-	clamp_anew(pager);
+	give_up_before(pager, range.from);
 	pager->counts.asked_to = Min(pager->counts.asked_to, Max(range.to, pager->counts.asked_from));
 	if (part->from < part->to)
 		begin_part(pager);
