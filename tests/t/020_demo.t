@@ -12,6 +12,8 @@ use Test::More;
 
 use MsgTrace::Process qw(folder root);
 
+binmode Test::More->builder->$_, ':encoding(UTF-8)' for qw(output failure_output);
+
 # Not in folder(): a socket's path would be too long.
 my $base = $ENV{MSGTRACE_RUN} // plan skip_all => 'run by tests/run/check';
 local $ENV{O365_MSGTRACE_PRIVATE} = $base;
@@ -70,11 +72,13 @@ like(chapter("One person's"), qr/\([1-6] rows?\)/, 'failed mail of one person');
 like(chapter('Traces beside'), qr/Finance.*\(4 rows\)/s, 'four departments');
 like(chapter('What a query'), qr/Foreign Scan on mail\.message_trace.*rows=/s, 'a plan that ran');
 like(chapter('What a query'), qr/recipientAddress eq/, 'with the request that was made');
-like(chapter('Mail flow'), qr/(?:█+\s*\n.*){12}/s, 'a bar for each of twelve hours');
+my @bars = chapter('Mail flow') =~ /\| █+ *$/mg;
+cmp_ok(scalar @bars, '>=', 12, 'a bar for each of twelve hours');
 like($text, qr/psql -U postgres -d demo/, 'how to go on');
 like($text, qr/make demo-stop/, 'how to stop');
 
-my @wide = grep { length > 80 } split /\n/, $text;
+# The paths of this nested private folder are longer than anybody else's.
+my @wide = grep { length > 80 && !/\Q$private\E/ } split /\n/, $text;
 is(scalar @wide, 0, 'no line is wider than 80 characters') || diag(join "\n", @wide);
 
 SKIP:
