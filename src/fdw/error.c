@@ -174,7 +174,7 @@ detail_of(const MsgTraceStatus *status, const MsgTracePagerCounts *counts)
 			break;
 		case MSGTRACE_CLOCK_SKEW:
 			appendStringInfo(&detail, "The service's clock is " INT64_FORMAT " seconds %s ours.",
-							 Abs(status->seconds), status->seconds > 0 ? "ahead of" : "behind");
+							 (int64) llabs(status->seconds), status->seconds > 0 ? "ahead of" : "behind");
 			break;
 		case MSGTRACE_FOREIGN_LINK:
 			appendStringInfo(&detail, "%s links to %s", status->url, status->words);
