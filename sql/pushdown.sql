@@ -52,7 +52,7 @@ SELECT remote_filter($q$ SELECT 1 FROM message_trace WHERE received <> now() $q$
 SELECT remote_filter($q$ SELECT 1 FROM message_trace WHERE recipient_address = 'ada@contoso.com' $q$);
 SELECT remote_filter($q$ SELECT 1 FROM message_trace WHERE 'ada@contoso.com' = sender_address $q$);
 SELECT remote_filter($q$ SELECT 1 FROM message_trace WHERE sender_address = 'a@x.com' AND recipient_address = 'b@x.com' $q$);
-SELECT remote_filter($q$ SELECT 1 FROM message_trace WHERE sender_address = 'a@x.com' AND sender_address = 'b@x.com' $q$);
+SELECT remote_filter($q$ SELECT 1 FROM message_trace WHERE sender_address = 'a@x.com' AND sender_address = current_setting('search_path') $q$);
 SELECT remote_filter($q$ SELECT 1 FROM message_trace WHERE sender_address = current_setting('search_path') $q$);
 
 -- addresses that stay here
