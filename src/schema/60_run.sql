@@ -386,7 +386,7 @@ BEGIN
     progress.failures_in_a_row := progress.failures_in_a_row + 1;
     progress.stopped := progress.failures_in_a_row >= 3
         OR left(state, 2) NOT IN ('08', '21', '22', '23', 'HV', 'P0')
-        OR state IN ('08001', '08004', '53400');
+        OR state IN ('08001', '08004');
     RETURN progress;
 END
 $$;
