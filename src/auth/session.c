@@ -201,7 +201,7 @@ pause_for_retry(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 		return false;
 	session->counts.retries++;
 	msgtrace_http_cancel(session->http);
-	msgtrace_http_set_alarm(session->http, GetCurrentTimestamp() + delay * 1000);
+	msgtrace_http_set_alarm(session->http, delay);
 	session->state = PAUSED;
 	return true;
 }
@@ -326,7 +326,7 @@ is_pause_over(MsgTraceSession *session)
 {
 	if (!msgtrace_http_poll(session->http))
 		return false;
-	msgtrace_http_set_alarm(session->http, 0);
+	msgtrace_http_set_alarm(session->http, -1);
 	session->state = STARTING;
 	return true;
 }

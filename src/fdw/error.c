@@ -12,7 +12,11 @@
 #include "fdw/error.h"
 
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "utils/timestamp.h"
+
+/* The value that an input function refuses may be megabytes; its start will do. */
+#define MAX_CAUSE 300
 
 typedef struct FaultText
 {
@@ -55,7 +59,8 @@ static const FaultText fault_texts[] = {
 		 "the service denied access to %s",
 		 "Grant the application permission ExchangeMessageTrace.Read.All with admin consent, and create the service principal of app 8bd644d1-64a1-4d4b-ae52-2e0cbf64e373; it takes effect after hours. See README."},
 	[MSGTRACE_THROTTLED] =
-		{ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, "the tenant's request limit stayed exhausted during %s",
+		{ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+		 "the tenant's request limit stayed exhausted during %s",
 		 "The service allows 100 requests in 5 minutes for all tools of the tenant together; ask for a shorter time range, or later."},
 	[MSGTRACE_REFUSED] = {ERRCODE_FDW_ERROR, "the service refused %s",
 						  "Check the server option report_url."},
@@ -174,7 +179,8 @@ detail_of(const MsgTraceStatus *status, const MsgTracePagerCounts *counts)
 			break;
 		case MSGTRACE_CLOCK_SKEW:
 			appendStringInfo(&detail, "The service's clock is " INT64_FORMAT " seconds %s ours.",
-							 (int64) llabs(status->seconds), status->seconds > 0 ? "ahead of" : "behind");
+							 (int64) llabs(status->seconds),
+							 status->seconds > 0 ? "ahead of" : "behind");
 			break;
 		case MSGTRACE_FOREIGN_LINK:
 			appendStringInfo(&detail, "%s links to %s", status->url, status->words);
@@ -212,7 +218,9 @@ msgtrace_error_bad_value(const char *column, const char *row_id)
 	FlushErrorState();
 	ereport(ERROR, errcode(fault_texts[MSGTRACE_BAD_ROW].sqlstate),
 			errmsg("a record in the answer to the message trace cannot be read"),
-			errdetail("Record %s, column \"%s\": %s.", row_id, column, cause->message),
+			errdetail("Record %s, column \"%s\": %.*s.", row_id, column,
+					  pg_mbcliplen(cause->message, (int) strlen(cause->message), MAX_CAUSE),
+					  cause->message),
 			errhint("Declare the column as text to see what the service sends."));
 }
 

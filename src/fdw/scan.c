@@ -31,8 +31,7 @@ typedef struct TraceScan
 	List *kinds;		/* what is pushed: MsgTraceQualKind */
 	List *value_states; /* ExprStates of its values */
 	MsgTracePagerConfig pager_config;
-	bool warned;   /* of a constant that the normal form excludes */
-	uint64 number; /* of this scan, for last_scan() */
+	bool warned; /* of a constant that the normal form excludes */
 
 	/* a loop's own: made at its first row, gone at a rescan */
 	MemoryContext loop_context;
@@ -153,7 +152,7 @@ begin_loop(ForeignScanState *node, TraceScan *scan)
 	scan->pager_config.rows_per_day = expected_rows_per_day(scan);
 	scan->pager = msgtrace_pager_open(scan->loop_context, &scan->pager_config, &scan->query,
 									  &scan->status);
-	scan->number = msgtrace_stats_begin_scan();
+	msgtrace_stats_note_scan(scan->pager);
 	MemoryContextSwitchTo(before);
 }
 
@@ -177,6 +176,7 @@ end_loop(ForeignScanState *node, TraceScan *scan)
 	if (scan->pager == NULL)
 		return;
 	note_first_request(node, scan);
+	msgtrace_stats_note_scan(scan->pager);
 	msgtrace_stats_add(&scan->earlier, scan->pager);
 	msgtrace_pager_close(scan->pager);
 	scan->pager = NULL;
@@ -205,7 +205,7 @@ next_row(TraceScan *scan, const MsgTraceRow **row)
 
 	while ((result = msgtrace_pager_next(scan->pager, row)) == MSGTRACE_WAIT)
 	{
-		msgtrace_stats_note_scan(scan->number, scan->pager);
+		msgtrace_stats_note_scan(scan->pager);
 		msgtrace_pager_wait(scan->pager); /* a cancel does not come back from here */
 	}
 	return result;
@@ -235,7 +235,7 @@ msgtrace_iterate_scan(ForeignScanState *node)
 	if (scan->pager == NULL)
 		begin_loop(node, scan);
 	result = next_row(scan, &row);
-	msgtrace_stats_note_scan(scan->number, scan->pager);
+	msgtrace_stats_note_scan(scan->pager);
 	if ((skew = msgtrace_pager_skew_to_warn_of(scan->pager)) != 0)
 		msgtrace_error_warn_of_skew(skew);
 	if (result != MSGTRACE_ROW)

@@ -5,7 +5,9 @@
  *
  * The ingest believes nothing else: a time range counts as read when
  * last_scan() says that it was asked for and read to its end.  So the record is
- * kept at each step of a scan, and a scan that failed is never complete.
+ * kept at each step of a scan, and a scan that failed is never complete.  It is of
+ * the scan that moved last: one that a trigger makes in the middle of an INSERT
+ * ... SELECT does not stand in for the one that the rows came from.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,7 +17,7 @@
 #include "funcapi.h"
 #include "utils/timestamp.h"
 
-static uint64 scans_begun = 0;
+static bool any_scan = false;
 static MsgTraceScanStats last_scan;
 
 static void
@@ -48,21 +50,12 @@ msgtrace_stats_add(MsgTraceScanStats *stats, const MsgTracePager *pager)
 	add_session_counts(&stats->session, msgtrace_pager_session_counts(pager));
 }
 
-uint64
-msgtrace_stats_begin_scan(void)
-{
-	memset(&last_scan, 0, sizeof(last_scan));
-	return ++scans_begun;
-}
-
 void
-msgtrace_stats_note_scan(uint64 scan, const MsgTracePager *pager)
+msgtrace_stats_note_scan(const MsgTracePager *pager)
 {
-	if (scan == scans_begun)
-	{
-		last_scan.pager = *msgtrace_pager_counts(pager);
-		last_scan.session = *msgtrace_pager_session_counts(pager);
-	}
+	last_scan.pager = *msgtrace_pager_counts(pager);
+	last_scan.session = *msgtrace_pager_session_counts(pager);
+	any_scan = true;
 }
 
 static Datum
@@ -85,7 +78,7 @@ o365_msgtrace_last_scan(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	if (scans_begun == 0)
+	if (!any_scan)
 		memset(nulls, true, sizeof(nulls));
 
 	/* before service time is known nothing was asked for */

@@ -21,10 +21,7 @@ typedef struct MsgTraceScanStats
 /* Add a pager's counts to those of earlier loops of the same scan. */
 extern void msgtrace_stats_add(MsgTraceScanStats *stats, const MsgTracePager *pager);
 
-/* A scan begins to ask: last_scan() is about it from now on. */
-extern uint64 msgtrace_stats_begin_scan(void);
-
-/* What it did so far; ignored when another scan has begun since. */
-extern void msgtrace_stats_note_scan(uint64 scan, const MsgTracePager *pager);
+/* What a scan did so far: last_scan() is about it from now on. */
+extern void msgtrace_stats_note_scan(const MsgTracePager *pager);
 
 #endif /* MSGTRACE_STATS_H */

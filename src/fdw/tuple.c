@@ -51,14 +51,14 @@ struct MsgTraceTupleMaker
 	MsgTracePageReader reader;
 };
 
-/* A time without its Z would be read in the session's time zone. */
+/* A time without a zone would be read in the session's. */
 static char *
-with_time_zone(const char *text)
+with_time_zone(char *text)
 {
 	size_t length = strlen(text);
 
-	if (length > 0 && text[length - 1] == 'Z')
-		return pstrdup(text);
+	if (length > 0 && (text[length - 1] == 'Z' || strchr(text, '+')))
+		return text;
 	return psprintf("%sZ", text);
 }
 

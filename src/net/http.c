@@ -23,6 +23,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "libpq/pqsignal.h"
@@ -32,8 +33,8 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-/* What a loop takes of the process's descriptors: epoll, timer, two sockets. */
-#define LOOP_DESCRIPTORS 4
+/* What a loop takes of the process's descriptors: epoll, timer, and curl's. */
+#define LOOP_DESCRIPTORS 6
 
 /* One read of a socket; larger than curl's 16 kB, for pages of 2 MB. */
 #define RECEIVE_BUFFER (256 * 1024L)
@@ -61,11 +62,11 @@ struct MsgTraceHttp
 	char *form; /* wiped and freed when the request ends */
 	int epoll_fd;
 	int timer_fd;
-	int descriptors;		/* reserved from the server's account */
-	TimestampTz curl_alarm; /* when curl wants to be called, or 0 */
-	TimestampTz own_alarm;	/* when our caller does, or 0 */
-	bool in_flight;			/* easy is in multi */
-	bool ended;				/* reply is valid */
+	int descriptors;  /* reserved from the server's account */
+	int64 curl_alarm; /* when curl wants to be called, by uptime(), or 0 */
+	int64 own_alarm;  /* when our caller does, or 0 */
+	bool in_flight;	  /* easy is in multi */
+	bool ended;		  /* reply is valid */
 	Body body;
 	bool confidential;	  /* the body answers a form with a secret: wipe it */
 	int retry_after;	  /* seconds, -1 = no such header */
@@ -126,18 +127,28 @@ wipe_form(MsgTraceHttp *http)
 
 /* ---------------------------------------------------------------- timer */
 
+/* Microseconds by the clock of the timer, which nobody sets. */
+static int64
+uptime(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * USECS_PER_SEC + now.tv_nsec / 1000;
+}
+
 static void
 arm_timer(MsgTraceHttp *http)
 {
 	struct itimerspec spec = {0};
-	TimestampTz when = http->curl_alarm;
+	int64 when = http->curl_alarm;
 
 	if (when == 0 || (http->own_alarm != 0 && http->own_alarm < when))
 		when = http->own_alarm;
 	if (when != 0)
 	{
 		/* zero would disarm it, so what is due is due in a microsecond */
-		int64 wait = Max(when - GetCurrentTimestamp(), 1);
+		int64 wait = Max(when - uptime(), 1);
 
 		spec.it_value.tv_sec = wait / USECS_PER_SEC;
 		spec.it_value.tv_nsec = (wait % USECS_PER_SEC) * 1000;
@@ -146,9 +157,9 @@ arm_timer(MsgTraceHttp *http)
 }
 
 void
-msgtrace_http_set_alarm(MsgTraceHttp *http, TimestampTz when)
+msgtrace_http_set_alarm(MsgTraceHttp *http, int64 delay)
 {
-	http->own_alarm = when;
+	http->own_alarm = delay < 0 ? 0 : uptime() + delay * 1000;
 	arm_timer(http);
 }
 
@@ -159,7 +170,7 @@ on_timer(CURLM *multi pg_attribute_unused(), long timeout_ms, void *arg)
 {
 	MsgTraceHttp *http = arg;
 
-	http->curl_alarm = timeout_ms < 0 ? 0 : GetCurrentTimestamp() + timeout_ms * 1000;
+	http->curl_alarm = timeout_ms < 0 ? 0 : uptime() + timeout_ms * 1000;
 	arm_timer(http);
 	return 0;
 }
@@ -432,7 +443,7 @@ msgtrace_http_close(MsgTraceHttp *http)
 		return;
 	}
 	end_request(http);
-	msgtrace_http_set_alarm(http, 0);
+	msgtrace_http_set_alarm(http, -1);
 	http->ended = false;
 	forget_body(http);
 	free(http->body.data);
@@ -561,11 +572,16 @@ fault_of(MsgTraceHttp *http, CURLcode rc)
 			return MSGTRACE_UNTRUSTED;
 		case CURLE_OPERATION_TIMEDOUT:
 			return MSGTRACE_TIMED_OUT;
-		case CURLE_FAILED_INIT:
-		case CURLE_OUT_OF_MEMORY:
-			return MSGTRACE_NO_CLIENT;
-		default:
+		case CURLE_SEND_ERROR:
+		case CURLE_RECV_ERROR:
+		case CURLE_GOT_NOTHING:
+		case CURLE_PARTIAL_FILE:
 			return MSGTRACE_BROKEN_OFF;
+		case CURLE_WEIRD_SERVER_REPLY:
+		case CURLE_BAD_CONTENT_ENCODING:
+			return MSGTRACE_UNREADABLE;
+		default:
+			return MSGTRACE_NO_CLIENT; /* no memory, no such protocol ... */
 	}
 }
 
@@ -606,7 +622,7 @@ handle_event(MsgTraceHttp *http, const struct epoll_event *event)
 	if (event->data.fd == http->timer_fd)
 	{
 		drain_timer(http);
-		if (http->curl_alarm != 0 && http->curl_alarm <= GetCurrentTimestamp())
+		if (http->curl_alarm != 0 && http->curl_alarm <= uptime())
 		{
 			http->curl_alarm = 0;
 			curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
@@ -646,7 +662,7 @@ msgtrace_http_poll(MsgTraceHttp *http)
 			break;
 		}
 	}
-	return http->ended || (http->own_alarm != 0 && http->own_alarm <= GetCurrentTimestamp());
+	return http->ended || (http->own_alarm != 0 && http->own_alarm <= uptime());
 }
 
 const MsgTraceHttpReply *

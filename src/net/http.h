@@ -70,8 +70,8 @@ extern bool msgtrace_http_poll(MsgTraceHttp *http);
 /* The reply of a request that has ended, else NULL. */
 extern const MsgTraceHttpReply *msgtrace_http_reply(MsgTraceHttp *http);
 
-/* Wake up at this time (our clock); 0 takes the alarm back. */
-extern void msgtrace_http_set_alarm(MsgTraceHttp *http, TimestampTz when);
+/* Wake up after so many milliseconds; -1 takes the alarm back. */
+extern void msgtrace_http_set_alarm(MsgTraceHttp *http, int64 delay);
 
 /* Wait until there is something to poll for.  Cancel and terminate end it. */
 extern void msgtrace_http_wait(MsgTraceHttp *http);

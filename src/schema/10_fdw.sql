@@ -53,4 +53,4 @@ CREATE FUNCTION o365_msgtrace.last_scan(
 	AS 'MODULE_PATHNAME', 'o365_msgtrace_last_scan';
 
 COMMENT ON FUNCTION o365_msgtrace.last_scan() IS
-	'What the scan of a message trace table did that began last in this session: the half-open range [asked_from, asked_to) that it asked for, after the clamps to what the service holds and to service time less a second; whether it was read to its end; service time when it began; list requests sent, retries among them, pages read, bytes received, rows delivered, records rejected, and how long it waited. NULLs before the first scan; no range when nothing was asked.';
+	'What the scan of a message trace table did that was last at work in this session: the half-open range [asked_from, asked_to) that it asked for, after the clamps to what the service holds and to service time less a second; whether it was read to its end; service time when it began; list requests sent, retries among them, pages read, bytes received, rows delivered, records rejected, and how long it waited. NULLs before the first scan; no range when nothing was asked.';

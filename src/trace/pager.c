@@ -64,6 +64,7 @@ struct MsgTracePager
 	MsgTraceSession *session;
 	PagerState state;
 	MsgTracePagerCounts counts;
+	MsgTraceSessionCounts session_counts; /* once there is no session any more */
 	int64 skew_to_warn_of;
 	bool signed_in_anew;	/* because of a clock beyond belief */
 	TimestampTz started_at; /* our clock at service_time_at_start */
@@ -107,14 +108,17 @@ msgtrace_pager_open(MemoryContext context, const MsgTracePagerConfig *config,
 void
 msgtrace_pager_close(MsgTracePager *pager)
 {
-	if (pager->session)
-		msgtrace_session_close(pager->session);
+	if (pager->session == NULL)
+		return;
+	pager->session_counts = *msgtrace_session_counts(pager->session);
+	msgtrace_session_close(pager->session);
 	pager->session = NULL;
 }
 
 static void
 finish(MsgTracePager *pager)
 {
+	msgtrace_pager_close(pager); /* the next scan of the query takes its connection */
 	pager->state = FINISHED;
 	pager->counts.complete = true;
 }
@@ -264,8 +268,6 @@ begin_slice(MsgTracePager *pager)
 	pager->parts[0] = pager->slice;
 	pager->part_count = 1;
 	pager->slice_rows = 0;
-	pager->clamped_anew = false;
-	pager->page_size = pager->query->page_size;
 	pager->counts.slices++;
 	begin_part(pager);
 }
@@ -274,6 +276,8 @@ static void
 end_part(MsgTracePager *pager)
 {
 	pager->part_count--;
+	pager->page_size = pager->query->page_size;
+	pager->clamped_anew = false;
 	if (pager->part_count > 0)
 	{
 		begin_part(pager);
@@ -283,30 +287,39 @@ end_part(MsgTracePager *pager)
 	pager->state = CUTTING;
 }
 
-/*
- * The links of the part at hand lead nowhere: read it again without them, in
- * halves, and when it is too short for that in smaller pages, whose links are
- * others.
- */
-static void
-read_part_again(MsgTracePager *pager)
+/* Read the part at hand in two halves; false when it is too short for that. */
+static bool
+halve_part(MsgTracePager *pager)
 {
 	MsgTraceSlice newer;
 	MsgTraceSlice older;
 
-	if (pager->part_count < MAX_PARTS && msgtrace_slice_halve(part_at_hand(pager), &newer, &older))
-	{
-		*part_at_hand(pager) = older;
-		pager->parts[pager->part_count++] = newer;
-	}
-	else if (pager->page_size / 2 >= MIN_PAGE_SIZE)
-		pager->page_size /= 2;
-	else
-	{
-		fail(pager, MSGTRACE_BAD_LINK);
-		return;
-	}
+	if (pager->part_count == MAX_PARTS ||
+		!msgtrace_slice_halve(part_at_hand(pager), &newer, &older))
+		return false;
+	*part_at_hand(pager) = older;
+	pager->parts[pager->part_count++] = newer;
 	begin_part(pager);
+	return true;
+}
+
+/* Read it in smaller pages, whose links are others; false when they are tiny. */
+static bool
+shrink_pages(MsgTracePager *pager)
+{
+	if (pager->page_size / 2 < MIN_PAGE_SIZE)
+		return false;
+	pager->page_size /= 2;
+	begin_part(pager);
+	return true;
+}
+
+/* The links of the part at hand lead nowhere: read it again without them. */
+static void
+avoid_link(MsgTracePager *pager)
+{
+	if (!halve_part(pager) && !shrink_pages(pager))
+		fail(pager, MSGTRACE_BAD_LINK);
 }
 
 /* ---------------------------------------------------------------- pages */
@@ -418,7 +431,7 @@ static void
 take_refusal(MsgTracePager *pager, int http_status)
 {
 	if (http_status == 400 && pager->url_is_link)
-		read_part_again(pager);
+		avoid_link(pager);
 	else if (http_status != 400 || !retry_with_new_clamp(pager))
 	{
 		msgtrace_session_note_refusal(pager->session);
@@ -437,14 +450,20 @@ take_reply(MsgTracePager *pager)
 		take_refusal(pager, http_status);
 }
 
+/*
+ * Is the part flooded: has it more pages than it may have, though not all were
+ * read?  One that cannot be halved may have many; it is a second's mail.
+ */
 static bool
-has_too_many_pages(MsgTracePager *pager)
+is_flooded(const MsgTracePager *pager)
 {
-	const MsgTraceSlice *part = part_at_hand(pager);
-
-	if (part->to - part->from <= USECS_PER_SEC)
-		return pager->part_pages > MAX_ROWS_OF_A_SECOND / pager->page_size;
 	return pager->part_pages >= MSGTRACE_SLICE_MAX_PAGES;
+}
+
+static bool
+is_endless(const MsgTracePager *pager)
+{
+	return pager->part_pages > MAX_ROWS_OF_A_SECOND / pager->page_size;
 }
 
 /* The page is delivered: follow its link, if there is one to be trusted. */
@@ -460,8 +479,12 @@ follow_link(MsgTracePager *pager)
 		pager->status->words = msgtrace_status_keep_url(pager->status, link);
 		fail(pager, MSGTRACE_FOREIGN_LINK);
 	}
-	else if (strcmp(link, pager->url) == 0 || has_too_many_pages(pager))
-		read_part_again(pager);
+	else if (strcmp(link, pager->url) == 0)
+		avoid_link(pager);
+	else if (is_flooded(pager) && halve_part(pager))
+		return;
+	else if (is_endless(pager))
+		fail(pager, MSGTRACE_BAD_LINK);
 	else
 		fetch(pager, MemoryContextStrdup(pager->context, link), true);
 }
@@ -576,9 +599,7 @@ msgtrace_pager_counts(const MsgTracePager *pager)
 const MsgTraceSessionCounts *
 msgtrace_pager_session_counts(const MsgTracePager *pager)
 {
-	static const MsgTraceSessionCounts none = {0};
-
-	return pager->session ? msgtrace_session_counts(pager->session) : &none;
+	return pager->session ? msgtrace_session_counts(pager->session) : &pager->session_counts;
 }
 
 const char *

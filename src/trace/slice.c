@@ -131,7 +131,9 @@ msgtrace_slice_halve(const MsgTraceSlice *slice, MsgTraceSlice *newer, MsgTraceS
 {
 	TimestampTz middle = msgtrace_floor_to_second(slice->from + (slice->to - slice->from) / 2);
 
-	if (middle <= slice->from || middle >= slice->to)
+	if (middle <= slice->from)
+		middle = msgtrace_floor_to_second(slice->from) + USECS_PER_SEC;
+	if (middle >= slice->to)
 		return false;
 	newer->from = middle;
 	newer->to = slice->to;
