@@ -11,10 +11,12 @@
  */
 #include "fdw/tuple.h"
 
-#include "catalog/pg_type_d.h"
+#include "catalog/pg_type.h"
 #include "fdw/error.h"
 #include "fmgr.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -40,7 +42,8 @@ typedef struct Column
 	Oid io_param;
 	int32 typmod;
 	Datum constant;
-	bool is_ip; /* may carry brackets and a port */
+	bool is_ip;	  /* may carry brackets and a port */
+	bool is_time; /* of a date/time type, and shows the row\'s time */
 } Column;
 
 struct MsgTraceTupleMaker
@@ -51,25 +54,31 @@ struct MsgTraceTupleMaker
 	MsgTracePageReader reader;
 };
 
-/* A time without a zone would be read in the session's. */
+/*
+ * The row's time as it was read, in UTC and cut to microseconds: the input
+ * functions would round a seventh digit, and read a time without a zone in the
+ * session's.
+ */
 static char *
-with_time_zone(char *text)
+time_text(TimestampTz time)
 {
-	size_t length = strlen(text);
+	struct pg_tm tm;
+	fsec_t fraction;
 
-	if (length > 0 && (text[length - 1] == 'Z' || strchr(text, '+')))
-		return text;
-	return psprintf("%sZ", text);
+	if (timestamp2tm(time, NULL, &tm, &fraction, NULL, NULL) != 0)
+		pg_unreachable(); /* it was made from four digits of a year */
+	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", tm.tm_year, tm.tm_mon, tm.tm_mday,
+					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fraction);
 }
 
 /* The text as the type's input function shall read it. */
 static char *
-input_text(const Column *column, char *text)
+input_text(const Column *column, const MsgTraceRow *row, char *text)
 {
 	if (column->is_ip)
 		return msgtrace_row_ip_address(pstrdup(text)); /* another column may show it whole */
-	if (column->field == MSGTRACE_RECEIVED)
-		return with_time_zone(text);
+	if (column->is_time)
+		return time_text(row->received);
 	return text;
 }
 
@@ -127,7 +136,7 @@ convert(Column *column, const MsgTraceRecord *record, const MsgTraceRow *row, ch
 		case AS_BIGINT:
 			return read_bigint(text, value);
 		default:
-			*value = call_input(column, record, input_text(column, text));
+			*value = call_input(column, record, input_text(column, row, text));
 			return true;
 	}
 }
@@ -199,6 +208,8 @@ set_up_column(Column *column, Form_pg_attribute attribute, int field, const char
 	column->name = pstrdup(NameStr(attribute->attname));
 	column->typmod = attribute->atttypmod;
 	column->is_ip = attribute->atttypid == INETOID;
+	column->is_time = field == MSGTRACE_RECEIVED &&
+					  TypeCategory(attribute->atttypid) == TYPCATEGORY_DATETIME;
 	column->conversion = conversion_of(field, attribute);
 	getTypeInputInfo(attribute->atttypid, &function, &column->io_param);
 	fmgr_info(function, &column->input);
