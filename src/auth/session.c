@@ -67,18 +67,36 @@ msgtrace_session_open(MemoryContext context, const MsgTraceSessionConfig *config
 	return session->http ? session : NULL;
 }
 
-void
-msgtrace_session_close(MsgTraceSession *session)
+/*
+ * The status keeps a copy of the token in use, so as to know it where it is
+ * echoed: the cached one may be dropped by another scan of the backend.
+ */
+static void
+note_token(MsgTraceSession *session, const char *token)
 {
-	msgtrace_http_close(session->http);
-	session->http = NULL;
+	char *former = unconstify(char *, session->status->token);
+
+	session->status->token = token ? MemoryContextStrdup(session->context, token) : NULL;
+	if (former)
+	{
+		explicit_bzero(former, strlen(former));
+		pfree(former);
+	}
 }
 
 static void
 forget_token(MsgTraceSession *session)
 {
-	session->status->token = NULL;
+	note_token(session, NULL);
 	msgtrace_token_forget(&session->config->credential);
+}
+
+void
+msgtrace_session_close(MsgTraceSession *session)
+{
+	note_token(session, NULL);
+	msgtrace_http_close(session->http);
+	session->http = NULL;
 }
 
 static void
@@ -182,7 +200,7 @@ start(MsgTraceSession *session)
 {
 	const char *token = msgtrace_token_cached(&session->config->credential);
 
-	session->status->token = token;
+	note_token(session, token);
 	if (token == NULL)
 		send_sign_in(session);
 	else if (session->url == NULL)

@@ -29,7 +29,7 @@ typedef struct FaultText
 static const FaultText fault_texts[] = {
 	[MSGTRACE_NO_CLIENT] =
 		{ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION, "could not set up the HTTP client for %s",
-		 "The process may be out of file descriptors: see max_files_per_process."},
+		 "If there is no detail, the process is out of file descriptors: see max_files_per_process."},
 	[MSGTRACE_UNRESOLVED] =
 		{ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION, "could not resolve the host for %s",
 		 "Check the host's name in the server's options, and this machine's name resolution."},

@@ -20,6 +20,7 @@
  */
 #include "trace/pager.h"
 
+#include "portability/instr_time.h"
 #include "trace/graph.h"
 #include "trace/keyset.h"
 #include "trace/slice.h"
@@ -66,8 +67,8 @@ struct MsgTracePager
 	MsgTracePagerCounts counts;
 	MsgTraceSessionCounts session_counts; /* once there is no session any more */
 	int64 skew_to_warn_of;
-	bool signed_in_anew;	/* because of a clock beyond belief */
-	TimestampTz started_at; /* our clock at service_time_at_start */
+	bool signed_in_anew;   /* because of a clock beyond belief */
+	instr_time started_at; /* when service_time_at_start was that */
 	char *first_url;
 
 	MsgTraceSlicer slicer;
@@ -156,7 +157,7 @@ set_range(MsgTracePager *pager)
 	TimestampTz now = msgtrace_session_now(pager->session);
 	MsgTraceSlice range = clamp(pager, now);
 
-	pager->started_at = GetCurrentTimestamp();
+	INSTR_TIME_SET_CURRENT(pager->started_at);
 	pager->counts.service_time_at_start = now;
 	pager->counts.asked_from = range.from;
 	pager->counts.asked_to = Max(range.from, range.to);
@@ -182,9 +183,12 @@ static TimestampTz
 plausible_service_time(MsgTracePager *pager)
 {
 	TimestampTz told = msgtrace_session_now(pager->session);
-	TimestampTz expected = pager->counts.service_time_at_start +
-						   (GetCurrentTimestamp() - pager->started_at);
+	TimestampTz expected;
+	instr_time elapsed;
 
+	INSTR_TIME_SET_CURRENT(elapsed);
+	INSTR_TIME_SUBTRACT(elapsed, pager->started_at);
+	expected = pager->counts.service_time_at_start + (TimestampTz) INSTR_TIME_GET_MICROSEC(elapsed);
 	if (pager->config->session->service_clock ||
 		llabs(told - expected) <= SKEW_TO_WARN_OF_S * USECS_PER_SEC)
 		return told;
@@ -413,7 +417,8 @@ retry_with_new_clamp(MsgTracePager *pager)
 	if (pager->clamped_anew)
 		return false;
 	pager->clamped_anew = true;
-	range = clamp(pager, msgtrace_session_now(pager->session));
+	range = clamp(pager, pager->counts.pages == 0 ? msgtrace_session_now(pager->session)
+												  : plausible_service_time(pager));
 	if (range.from <= part->from && range.to >= part->to)
 		return false; /* it was not the range */
 	part->from = Max(part->from, range.from);
