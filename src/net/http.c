@@ -381,6 +381,10 @@ set_up(MsgTraceHttp *http)
 	curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
 	curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer);
 	curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
+#if LIBCURL_VERSION_NUM >= 0x081400
+	/* 8.20: resolver threads are the loop's, and its end would wait for them */
+	curl_multi_setopt(http->multi, CURLMOPT_QUICK_EXIT, 1L);
+#endif
 	return true;
 }
 
