@@ -34,6 +34,9 @@
 /* The service's clock is cut to the second, and its newest second is not over. */
 #define DISTANCE_FROM_NOW USECS_PER_SEC
 
+/* After a refusal: the machine that tells the time may not be the one that checks. */
+#define SAFE_DISTANCE_FROM_NOW USECS_PER_MINUTE
+
 /* Halving ten days comes down to a second in 20 steps; each leaves one part. */
 #define MAX_PARTS 32
 
@@ -143,10 +146,10 @@ fail(MsgTracePager *pager, MsgTraceFault fault)
 
 /* The range of the query within what the service holds at this time of its clock. */
 static MsgTraceSlice
-clamp(const MsgTracePager *pager, TimestampTz service_now)
+clamp(const MsgTracePager *pager, TimestampTz service_now, int64 distance)
 {
 	MsgTraceSlice range = {.from = Max(pager->query->from, msgtrace_graph_earliest(service_now)),
-						   .to = Min(pager->query->to, service_now - DISTANCE_FROM_NOW)};
+						   .to = Min(pager->query->to, service_now - distance)};
 
 	return range;
 }
@@ -155,7 +158,7 @@ static void
 set_range(MsgTracePager *pager)
 {
 	TimestampTz now = msgtrace_session_now(pager->session);
-	MsgTraceSlice range = clamp(pager, now);
+	MsgTraceSlice range = clamp(pager, now, DISTANCE_FROM_NOW);
 
 	INSTR_TIME_SET_CURRENT(pager->started_at);
 	pager->counts.service_time_at_start = now;
@@ -259,7 +262,7 @@ begin_part(MsgTracePager *pager)
 static void
 begin_slice(MsgTracePager *pager)
 {
-	give_up_before(pager, clamp(pager, plausible_service_time(pager)).from);
+	give_up_before(pager, clamp(pager, plausible_service_time(pager), DISTANCE_FROM_NOW).from);
 	if (!msgtrace_slicer_next(&pager->slicer, &pager->slice))
 	{
 		finish(pager);
@@ -406,7 +409,8 @@ take_page(MsgTracePager *pager)
 
 /*
  * A window that was right when it was computed may be refused a moment later:
- * at midnight UTC the service lets go of a day.  Clamp it anew, once.
+ * at midnight UTC the service lets go of a day.  Clamp it anew, once, and a good
+ * way from now.
  */
 static bool
 retry_with_new_clamp(MsgTracePager *pager)
@@ -417,8 +421,10 @@ retry_with_new_clamp(MsgTracePager *pager)
 	if (pager->clamped_anew)
 		return false;
 	pager->clamped_anew = true;
-	range = clamp(pager, pager->counts.pages == 0 ? msgtrace_session_now(pager->session)
-												  : plausible_service_time(pager));
+	range = clamp(pager,
+				  pager->counts.pages == 0 ? msgtrace_session_now(pager->session)
+										   : plausible_service_time(pager),
+				  SAFE_DISTANCE_FROM_NOW);
 	if (range.from <= part->from && range.to >= part->to)
 		return false; /* it was not the range */
 	part->from = Max(part->from, range.from);
