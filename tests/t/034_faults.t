@@ -337,15 +337,38 @@ for my $skew (2 * 86400, -2 * 86400)
 }
 orders();
 
+# Clocks of several machines behind one name: the Date is ahead of what refuses the end.
+orders({ on => 'token', fault => 'clock_skew', seconds => 6 });
+is($node->sql_error('SELECT * FROM mail.message_trace LIMIT 1'), undef, 'a sign-in whose clock is 6 seconds ahead of the list');
+TODO:
+{
+	local $TODO = 'the end is not moved back further';
+	orders({ on => 'any', fault => 'clock_skew', seconds => 6, count => 100 });
+	is($node->sql_error('SELECT * FROM mail.message_trace LIMIT 1'), undef, 'Date headers 6 seconds ahead of what the service takes for now');
+}
+orders();
+
 # Service time is that of the answer's head: a body that takes its time makes no
 # hole at the newest end of what is asked for next.
 $session->quit;
 $session = $node->session;
 orders({ fault => 'drip', bytes_per_second => 16_000 });
 $session->sql("SELECT count(*) FROM mail.message_trace WHERE received >= '$from' AND received < timestamptz '$from' + interval '45 minutes'");
+my $asked_at = $session->sql('SELECT clock_timestamp()');
 $session->sql('SELECT * FROM mail.message_trace LIMIT 1');
-is($session->sql('SELECT clock_timestamp() - service_time_at_start < interval \'2 s\', waited FROM o365_msgtrace.last_scan()') =~ s/\|.*//r,
+is($session->sql("SELECT service_time_at_start > timestamptz '$asked_at' - interval '3 s' FROM o365_msgtrace.last_scan()"),
 	't', 'a slow body does not set the clock back');
+$session->quit;
+
+# The service comes and goes: connections and tokens that it forgot are made anew.
+$session = $node->session;
+orders();
+is($session->sql("SELECT count(*) FROM mail.message_trace WHERE $day"), $count, 'a session with a connection and a token');
+my $port = $service->{port};
+$service->stop;
+is($session->sql_error("SELECT count(*) FROM mail.message_trace WHERE $day")->{sqlstate}, '08001', '… when the service has gone: an error');
+$service = MsgTrace::Service->start(rows_per_day => 2000, quota => 0, client_secret => $secret, port => $port);
+is($session->sql("SELECT count(*) FROM mail.message_trace WHERE $day"), $count, '… when it is back, with neither: all rows');
 $session->quit;
 
 # ---- what nobody may read ----------------------------------------------------------------------
