@@ -305,8 +305,9 @@ my $rest = $session->sql('MOVE FORWARD ALL FROM c; SELECT rows, asked_from, comp
 is($rest, $node->sql('SELECT count(*) FROM truth') . '|2026-02-11 00:00:00+00|t', 'midnight between two slices');
 $session->quit;
 
-# A 400 that has another cause is an error, not a smaller range.
-$service->fault({ on => 'list', fault => 'status', status => 400 });
+# A 400 that has another cause is an error: once the end is moved from now by a
+# minute, and then no more.
+$service->fault({ on => 'list', fault => 'status', status => 400, count => 2 });
 is($node->sql_error('SELECT FROM mail.message_trace')->{sqlstate}, 'HV000', 'a 400 for another reason is an error');
 $service->reset;
 
