@@ -312,6 +312,8 @@ is($node->sql_error("SELECT FROM mail.message_trace WHERE received < '2026-05-10
 	'HV000', 'a 400 for another reason is an error');
 $service->fault({ on => 'list', fault => 'status', status => 400 });
 like($node->messages('SELECT FROM mail.message_trace'), qr/WARNING|ERROR/, '… and a result that lacks its newest rows says so');
+$service->fault({ on => 'list', fault => 'status', status => 400, count => 2 });
+is($node->sql_error('SELECT FROM mail.message_trace')->{sqlstate}, 'HV000', '… a second 400 is final');
 $service->reset;
 
 # ---- densities that nobody told -------------------------------------------------------------
