@@ -237,6 +237,18 @@ msgtrace_error_warn_of_skew(int64 seconds)
 }
 
 void
+msgtrace_error_warn_of_refused_end(const MsgTraceSlice *refused)
+{
+	char *from = pstrdup(timestamptz_to_str(refused->from));
+
+	ereport(WARNING, errcode(ERRCODE_FDW_ERROR),
+			errmsg("the service refused the newest part of the time asked for"),
+			errdetail("Rows from %s to %s are not in the result.", from,
+					  timestamptz_to_str(refused->to)),
+			errhint("Ask again in a minute."));
+}
+
+void
 msgtrace_error_warn_of_replaced(int64 count)
 {
 	ereport(WARNING, errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),

@@ -27,6 +27,9 @@ extern void msgtrace_error_bad_value(const char *column, const char *row_id);
 /* Warn of clocks that differ. */
 extern void msgtrace_error_warn_of_skew(int64 seconds);
 
+/* Warn of what the service would not be asked for. */
+extern void msgtrace_error_warn_of_refused_end(const MsgTraceSlice *refused);
+
 /* Warn of characters that were replaced, as PostgreSQL cannot hold them. */
 extern void msgtrace_error_warn_of_replaced(int64 count);
 

@@ -222,6 +222,19 @@ end_of_rows(TraceScan *scan, MsgTracePagerResult result)
 		msgtrace_error_warn_of_replaced(counts->replaced);
 }
 
+/* What does not end the query, but must not go unsaid. */
+static void
+give_warnings(MsgTracePager *pager)
+{
+	int64 skew = msgtrace_pager_skew_to_warn_of(pager);
+	MsgTraceSlice refused;
+
+	if (skew != 0)
+		msgtrace_error_warn_of_skew(skew);
+	if (msgtrace_pager_refused_end(pager, &refused))
+		msgtrace_error_warn_of_refused_end(&refused);
+}
+
 TupleTableSlot *
 msgtrace_iterate_scan(ForeignScanState *node)
 {
@@ -229,15 +242,13 @@ msgtrace_iterate_scan(ForeignScanState *node)
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 	const MsgTraceRow *row = NULL;
 	MsgTracePagerResult result;
-	int64 skew;
 
 	ExecClearTuple(slot);
 	if (scan->pager == NULL)
 		begin_loop(node, scan);
 	result = next_row(scan, &row);
 	msgtrace_stats_note_scan(scan->pager);
-	if ((skew = msgtrace_pager_skew_to_warn_of(scan->pager)) != 0)
-		msgtrace_error_warn_of_skew(skew);
+	give_warnings(scan->pager);
 	if (result != MSGTRACE_ROW)
 	{
 		end_of_rows(scan, result);

@@ -70,8 +70,9 @@ struct MsgTracePager
 	MsgTracePagerCounts counts;
 	MsgTraceSessionCounts session_counts; /* once there is no session any more */
 	int64 skew_to_warn_of;
-	bool signed_in_anew;   /* because of a clock beyond belief */
-	instr_time started_at; /* when service_time_at_start was that */
+	MsgTraceSlice refused_end; /* to be told; empty when there is nothing to tell */
+	bool signed_in_anew;	   /* because of a clock beyond belief */
+	instr_time started_at;	   /* when service_time_at_start was that */
 	char *first_url;
 
 	MsgTraceSlicer slicer;
@@ -175,6 +176,19 @@ give_up_before(MsgTracePager *pager, TimestampTz from)
 	{
 		pager->counts.asked_from = Min(from, pager->counts.asked_to);
 		pager->slicer.from = Max(pager->slicer.from, from);
+	}
+}
+
+/* Nor what the service takes for its future. */
+static void
+give_up_after(MsgTracePager *pager, TimestampTz to)
+{
+	to = Max(to, pager->counts.asked_from);
+	if (to < pager->counts.asked_to)
+	{
+		pager->refused_end.from = to;
+		pager->refused_end.to = pager->counts.asked_to;
+		pager->counts.asked_to = to;
 	}
 }
 
@@ -430,7 +444,7 @@ retry_with_new_clamp(MsgTracePager *pager)
 	part->from = Max(part->from, range.from);
 	part->to = Min(part->to, range.to);
 	give_up_before(pager, range.from);
-	pager->counts.asked_to = Min(pager->counts.asked_to, Max(range.to, pager->counts.asked_from));
+	give_up_after(pager, range.to);
 	if (part->from < part->to)
 		begin_part(pager);
 	else
@@ -626,4 +640,14 @@ msgtrace_pager_skew_to_warn_of(MsgTracePager *pager)
 
 	pager->skew_to_warn_of = 0;
 	return skew;
+}
+
+bool
+msgtrace_pager_refused_end(MsgTracePager *pager, MsgTraceSlice *refused)
+{
+	MsgTraceSlice none = {0};
+
+	*refused = pager->refused_end;
+	pager->refused_end = none;
+	return refused->from < refused->to;
 }

@@ -14,6 +14,7 @@
 #include "net/status.h"
 #include "trace/page.h"
 #include "trace/query.h"
+#include "trace/slice.h"
 
 typedef struct MsgTracePager MsgTracePager;
 
@@ -63,6 +64,12 @@ extern const MsgTraceSessionCounts *msgtrace_pager_session_counts(const MsgTrace
 
 /* The URL of the first list request, without which nothing was asked; or NULL. */
 extern const char *msgtrace_pager_first_url(const MsgTracePager *pager);
+
+/*
+ * What the query asked for at the newest end and the service refused, once; false
+ * when there is no such thing.
+ */
+extern bool msgtrace_pager_refused_end(MsgTracePager *pager, MsgTraceSlice *refused);
 
 /* Seconds of clock skew that a user should be warned of, once; else 0. */
 extern int64 msgtrace_pager_skew_to_warn_of(MsgTracePager *pager);
