@@ -42,7 +42,8 @@ die() {
 # ---- the server ----------------------------------------------------------------
 
 # Sets pg_major and pg_config: the server that PG_CONFIG names, else the
-# distribution's own. Empty when neither is known yet.
+# distribution's own, else (the package lists may be empty) the newest installed
+# one. Empty when none is known yet.
 find_server() {
 	pg_config=${PG_CONFIG:-}
 	if [ -n "$pg_config" ]; then
@@ -50,7 +51,11 @@ find_server() {
 		pg_major=$("$pg_config" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
 	else
 		pg_major=$(LC_ALL=C apt-cache depends postgresql 2>/dev/null |
-			sed -n 's/^ *Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1)
+			sed -n 's/^ *Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1) || true
+		if [ -z "$pg_major" ]; then
+			pg_major=$(find /usr/lib/postgresql -mindepth 1 -maxdepth 1 -name '[0-9]*' \
+				-printf '%f\n' 2>/dev/null | sort -n | tail -n 1) || true
+		fi
 		pg_config=/usr/lib/postgresql/$pg_major/bin/pg_config
 	fi
 }
