@@ -14,7 +14,8 @@ ifneq ($(filter $(HOUSE_TARGETS),$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 
 C_FILES = $(wildcard src/*/*.[ch] tests/service/*.[ch] tests/unit/*.[ch])
-SHELL_FILES = $(filter-out tests/run/demo_sql tests/run/tap,$(wildcard tests/run/*)) .ci/run
+SHELL_FILES = $(filter-out tests/run/demo_sql tests/run/tap,$(wildcard tests/run/*)) \
+	$(wildcard tests/bench/*.sh) .ci/run
 CLANG_FORMAT ?= clang-format
 
 help:
