@@ -309,9 +309,10 @@ fails('… in HTML', [ status(200, on => 'token', body => '{"access_token":"know
 		status(500, body => '<html>you sent Authorization: Bearer known~token.value</html>') ], sqlstate => '08006');
 
 # Renewed before it ends: no request is made with one that is over.
-$service->settings(token_lifetime => 1, page_delay => 250);
+$service->settings(token_lifetime => 4, page_delay => 700);
 survives('a token that lives shorter than the scan', []);
 cmp_ok(scalar(grep { $_->{path} =~ /token$/ } $service->requests), '>=', 2, '… is renewed');
+is(scalar(grep { $_->{status} == 401 } $service->requests), 0, '… in time');
 $service->settings(token_lifetime => 3599, page_delay => 0);
 $session->quit;
 $session = $node->session;
