@@ -381,4 +381,39 @@ $node->same_rows('… that is not touched where it is not needed', "SELECT * FRO
 	"SELECT * FROM truth WHERE received < '2026-05-08T09:00:00Z' AND received > '2026-05-08Z'");
 is(scalar $service->requests, 0, '… by a request');
 
+# One property in several columns: each shows all of it, whatever its type.
+$node->sql(<<'SQL');
+CREATE FOREIGN TABLE mail.twice (
+	received timestamptz,
+	from_ip inet,
+	as_text text OPTIONS (field 'fromIP'),
+	one text OPTIONS (field 'somethingNew'),
+	other text OPTIONS (field 'somethingNew')
+) SERVER tenant;
+SQL
+is($node->sql("SELECT from_ip, as_text, one, other FROM mail.twice WHERE received > '2026-05-09T10:00:01Z' AND received < '2026-05-09T10:00:02Z' AND one IS NOT NULL"),
+	'2001:db8::1|[2001:db8::1]:25|new 1|new 1', 'two columns of one property');
+
+# last_scan() is about the scan that the rows came from, not about one that a
+# trigger makes meanwhile, and it knows of a scan that was cancelled.
+$node->sql(<<"SQL");
+CREATE TABLE copied (LIKE truth);
+CREATE FUNCTION peek() RETURNS trigger LANGUAGE plpgsql AS \$\$
+BEGIN
+	PERFORM FROM mail.message_trace WHERE received < '2026-04-01Z' LIMIT 1;
+	RETURN NEW;
+END \$\$;
+CREATE TRIGGER peek BEFORE INSERT ON copied FOR EACH ROW EXECUTE FUNCTION peek();
+SQL
+my $few = "received >= '2026-05-09T10:00:00Z' AND received < '2026-05-09T10:00:06Z'";
+is($node->sql("INSERT INTO copied ($columns) SELECT $columns FROM mail.message_trace WHERE $few; SELECT asked_from, asked_to, complete FROM o365_msgtrace.last_scan()", set => { timezone => 'UTC' }),
+	'2026-05-09 10:00:00+00|2026-05-09 10:00:06+00|t', "last_scan() beside a trigger's scan");
+$service->fault({ on => 'list', fault => 'hang' });
+$session = $node->session;
+$session->sql("SET statement_timeout = '300ms'");
+is($session->sql_error("SELECT count(*) FROM mail.message_trace WHERE $few")->{sqlstate}, '57014', 'a scan that hangs is cancelled');
+is($session->sql('SELECT complete, requests FROM o365_msgtrace.last_scan()'), 'f|1', '… and last_scan() has its request');
+$session->quit;
+$service->clear_faults;
+
 done_testing();
