@@ -122,8 +122,10 @@ show_clock(Request *request)
 	return answer_json(request, MHD_HTTP_OK, &body);
 }
 
+/* GET shows; POST applies each member of an object, then shows what came of it. */
 static Result
-control_clock(Request *request)
+show_or_change(Request *request, Result (*show)(Request *),
+			   bool (*change)(const char *name, const json_t *value, Buffer *error))
 {
 	Buffer error = {0};
 	json_t *document;
@@ -132,17 +134,23 @@ control_clock(Request *request)
 	bool good;
 
 	if (is_method(request, "GET"))
-		return show_clock(request);
+		return show(request);
 	if (!is_method(request, "POST"))
 		return wrong_method(request);
 	document = posted_object(request, &error);
 	good = document != NULL;
-	json_object_foreach(document, name, value) good = good && steer_clock(name, value, &error);
+	json_object_foreach(document, name, value) good = good && change(name, value, &error);
 	json_decref(document);
 	if (!good)
 		return answer_outcome(request, false, &error);
 	buffer_free(&error);
-	return show_clock(request);
+	return show(request);
+}
+
+static Result
+control_clock(Request *request)
+{
+	return show_or_change(request, show_clock, steer_clock);
 }
 
 /* ---- settings ---- */
@@ -178,24 +186,7 @@ change_setting(const char *name, const json_t *value, Buffer *error)
 static Result
 control_settings(Request *request)
 {
-	Buffer error = {0};
-	json_t *document;
-	const char *name;
-	json_t *value;
-	bool good;
-
-	if (is_method(request, "GET"))
-		return show_settings(request);
-	if (!is_method(request, "POST"))
-		return wrong_method(request);
-	document = posted_object(request, &error);
-	good = document != NULL;
-	json_object_foreach(document, name, value) good = good && change_setting(name, value, &error);
-	json_decref(document);
-	if (!good)
-		return answer_outcome(request, false, &error);
-	buffer_free(&error);
-	return show_settings(request);
+	return show_or_change(request, show_settings, change_setting);
 }
 
 /* ---- the rest ---- */

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "digits.h"
+
 static const char hex[] = "0123456789abcdef";
 
 static Span
@@ -119,22 +121,6 @@ row_message_id(const Row *row, char *scratch)
 }
 
 static size_t
-write_number(char *out, unsigned number)
-{
-	char digits[10];
-	size_t count = 0;
-
-	do
-	{
-		digits[count++] = (char) ('0' + number % 10);
-		number /= 10;
-	} while (number > 0);
-	for (size_t i = 0; i < count; i++)
-		out[i] = digits[count - 1 - i];
-	return count;
-}
-
-static size_t
 write_v4(char *out, const uint8_t *bytes)
 {
 	size_t length = 0;
@@ -143,7 +129,7 @@ write_v4(char *out, const uint8_t *bytes)
 	{
 		if (i > 0)
 			out[length++] = '.';
-		length += write_number(out + length, bytes[i]);
+		length += digits_write(out + length, bytes[i]);
 	}
 	return length;
 }
@@ -232,7 +218,7 @@ write_ip(const Ip *ip, char *scratch)
 		case IP_V4_PORT:
 			span.length = write_v4(scratch, ip->bytes);
 			scratch[span.length++] = ':';
-			span.length += write_number(scratch + span.length, ip->port);
+			span.length += digits_write(scratch + span.length, ip->port);
 			break;
 		case IP_V6_BRACKETS:
 			scratch[0] = '[';

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "digits.h"
+
 static const char *const prefixes[8] = {"", "", "", "", "", "RE: ", "FW: ", "AW: "};
 
 static const char *const subjects[64] = {"Invoice #",
@@ -76,22 +78,6 @@ static const char *const subjects[64] = {"Invoice #",
 										 "New sign-in from device #",
 										 "Mailbox # is almost full"};
 
-static size_t
-write_number(char *out, uint64_t number)
-{
-	char digits[20];
-	size_t count = 0;
-
-	do
-	{
-		digits[count++] = (char) ('0' + number % 10);
-		number /= 10;
-	} while (number > 0);
-	for (size_t i = 0; i < count; i++)
-		out[i] = digits[count - 1 - i];
-	return count;
-}
-
 /*
  * One subject, without a final NUL. One in a thousand is long.
  */
@@ -106,7 +92,7 @@ subject_write(char *out, uint64_t draw)
 	memcpy(out, prefix, length);
 	memcpy(out + length, subject, (size_t) (hole - subject));
 	length += (size_t) (hole - subject);
-	length += write_number(out + length, (draw >> 32) % 100000);
+	length += digits_write(out + length, (draw >> 32) % 100000);
 	subject = hole + 1;
 	memcpy(out + length, subject, strlen(subject));
 	length += strlen(subject);
