@@ -82,6 +82,7 @@ OBJS = \
 	src/trace/row.o \
 	src/trace/pager.o \
 	src/trace/keyset.o \
+	src/auth/claims.o \
 	src/auth/token.o \
 	src/auth/session.o \
 	src/auth/crypto.o \

@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 
+#include "lib/stringinfo.h"
 #include "utils/palloc.h"
 
 #define MAX_MEMBER_NAME 64
@@ -103,4 +104,23 @@ msgtrace_document_integer(const MsgTraceDocument *document, const char *path, in
 		return errno == 0 && end != json_string_value(node) && *end == '\0';
 	}
 	return false;
+}
+
+char *
+msgtrace_document_strings(const MsgTraceDocument *document, const char *path)
+{
+	json_t *array = find_member(document, path);
+	StringInfoData text;
+
+	if (!json_is_array(array))
+		return NULL;
+	initStringInfo(&text);
+	for (size_t i = 0; i < json_array_size(array); i++)
+	{
+		const char *member = json_string_value(json_array_get(array, i));
+
+		if (member)
+			appendStringInfo(&text, "%s%s", text.len > 0 ? " " : "", member);
+	}
+	return text.data;
 }

@@ -28,4 +28,7 @@ extern const char *msgtrace_document_string(const MsgTraceDocument *document, co
 extern bool msgtrace_document_integer(const MsgTraceDocument *document, const char *path,
 									  int64 *value);
 
+/* An array's strings, parted by spaces, as a copy; NULL when it is no array. */
+extern char *msgtrace_document_strings(const MsgTraceDocument *document, const char *path);
+
 #endif /* MSGTRACE_DOCUMENT_H */
