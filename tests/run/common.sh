@@ -178,7 +178,7 @@ remove_shared_memory() {
 
 # Prints the clone's source files, without what a build in the clone made.
 source_files() {
-	(cd "$1" && find . -type d \( -name .git -o -name results -o -name tmp_check \) -prune -o \
+	(cd "$1" && find . \( -name .git -o -type d \( -name results -o -name tmp_check \) \) -prune -o \
 		-type f ! -name '*.[od]' ! -name '*.so' ! -name '*.bc' ! -name '*.a' \
 		! -name 'o365_msgtrace--*.sql' ! -name msgtrace-service ! -name 'regression.*' \
 		-print | LC_ALL=C sort)

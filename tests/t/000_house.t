@@ -265,7 +265,7 @@ find(
 			my $name = $File::Find::name =~ s{^\./}{}r;
 			$File::Find::prune = 1 if $name =~ m{^(?:\.git|results|tmp_check|log)$};
 			push @files, $name
-			  if -f $name && $name !~ /(?:\.[od]|\.so|\.bc|--[\d.]+\.sql|msgtrace-service)$/;
+			  if -f $name && $name ne '.git' && $name !~ /(?:\.[od]|\.so|\.bc|--[\d.]+\.sql|msgtrace-service)$/;
 		}
 	},
 	'.');
