@@ -63,6 +63,8 @@ MODULE_big = $(EXTENSION)
 OBJS = \
 	src/fdw/module.o \
 	src/fdw/handler.o \
+	src/fdw/option.o \
+	src/fdw/option_check.o \
 	src/fdw/options.o \
 	src/fdw/quals.o \
 	src/fdw/plan.o \
@@ -74,6 +76,7 @@ OBJS = \
 	src/fdw/stats.o \
 	src/fdw/transaction.o \
 	src/fdw/relation.o \
+	src/trace/cloud.o \
 	src/trace/field.o \
 	src/trace/query.o \
 	src/trace/slice.o \
@@ -85,7 +88,7 @@ OBJS = \
 	src/auth/claims.o \
 	src/auth/token.o \
 	src/auth/session.o \
-	src/auth/crypto.o \
+	src/net/crypto.o \
 	src/net/http.o \
 	src/net/clock.o \
 	src/net/retry.o \

@@ -25,7 +25,9 @@ ALTER SERVER regress_priv OPTIONS (ADD resource 'https://evil.example');  -- ERR
 ALTER SERVER regress_priv OPTIONS (ADD ca_file '/etc/passwd');  -- ERROR
 CREATE SERVER regress_priv_evil FOREIGN DATA WRAPPER o365_msgtrace
 	OPTIONS (tenant_id 'contoso.com', authority_url 'https://evil.example');  -- ERROR
+ALTER SERVER regress_priv OPTIONS (ADD proxy 'http://evil.example:3128');  -- ERROR
 SET o365_msgtrace.clock_source = 'service';  -- ERROR
+SET o365_msgtrace.log_level = 'debug';  -- ERROR
 RESET ROLE;
 
 -- what a superuser has aimed elsewhere, its owner does not alter

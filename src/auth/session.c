@@ -56,8 +56,7 @@ msgtrace_session_open(MemoryContext context, const MsgTraceSessionConfig *config
 	status->secret = config->credential.client_secret;
 	session->context = context;
 	session->clock = msgtrace_clock_of(config->report_url);
-	session->retry.max_retries = config->max_retries;
-	session->retry.initial_interval = config->retry_initial_interval;
+	session->retry.policy = &config->retry;
 	session->state = ENDED;
 	session->http = msgtrace_http_open(context, status);
 

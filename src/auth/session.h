@@ -17,7 +17,19 @@
 #include "auth/token.h"
 #include "net/clock.h"
 #include "net/http.h"
+#include "net/retry.h"
 #include "net/status.h"
+
+/* Most requests in a window that can be kept count of. */
+#define MSGTRACE_MAX_QUOTA 4096
+
+/* What a server's options say of the tenant's budget of requests. */
+typedef struct MsgTraceBudgetTerms
+{
+	int requests; /* in a window; 0 = no budget */
+	int window;	  /* ms */
+	bool batch;	  /* gives way to interactive queries */
+} MsgTraceBudgetTerms;
 
 /* How many requests one query may make; shared by all its scans. */
 typedef struct MsgTraceAllowance
@@ -26,15 +38,37 @@ typedef struct MsgTraceAllowance
 	int64 limit; /* 0 = no limit */
 } MsgTraceAllowance;
 
+/* One request, as a log shows it. */
+typedef struct MsgTraceRequestReport
+{
+	const char *what;	/* "sign-in", "list" or "detail" */
+	const char *method; /* GET or POST */
+	const char *url;	/* without secrets and without $skiptoken */
+	int http_status;	/* 0 when there was no answer */
+	MsgTraceFault fault;
+	const char *words; /* of the fault, or NULL */
+	int64 elapsed;	   /* microseconds */
+	int64 bytes;	   /* of the body */
+	int64 retry_in;	   /* ms until it is made again, -1 = it is final */
+	const char *client_request_id;
+} MsgTraceRequestReport;
+
 typedef struct MsgTraceSessionConfig
 {
 	const char *report_url; /* the list; its clock is the service's clock */
 	MsgTraceCredential credential;
 	MsgTraceHttpOptions http;
-	int max_retries;			/* of a request that met a passing fault */
-	int retry_initial_interval; /* ms, doubled at each retry */
-	bool service_clock;			/* the service's clock may differ, and stand still */
+	MsgTraceRetryPolicy retry;
+	MsgTraceBudgetTerms budget;
+	const char *api;	/* "graph" or "reporting": each has a budget of its own */
+	bool detail_apart;	/* and so have details */
+	Oid server_id;		/* of the foreign server, for its statistics */
+	bool service_clock; /* the service's clock may differ, and stand still */
 	MsgTraceAllowance *allowance;
+
+	/* told of each request when it has ended, or NULL; may write to the log */
+	void (*report)(void *arg, const MsgTraceRequestReport *report);
+	void *report_arg;
 } MsgTraceSessionConfig;
 
 /* What a session did; EXPLAIN ANALYZE and last_scan() show it. */

@@ -11,7 +11,7 @@
  */
 #include "auth/token.h"
 
-#include "auth/crypto.h"
+#include "net/crypto.h"
 #include "net/document.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"

@@ -13,14 +13,29 @@
 #include "net/http.h"
 #include "net/status.h"
 
-/* Who signs in where, for what: OAuth 2.0 client credentials with a secret. */
+/* Who signs in where, for what, and with what proof. */
+typedef enum MsgTraceAuth
+{
+	MSGTRACE_AUTH_SECRET,	   /* OAuth 2.0 client credentials with a secret */
+	MSGTRACE_AUTH_CERTIFICATE, /* the same with a signed assertion */
+	MSGTRACE_AUTH_BASIC		   /* user name and password, without a token */
+} MsgTraceAuth;
+
 typedef struct MsgTraceCredential
 {
+	MsgTraceAuth auth;
 	const char *authority_url; /* sign-in host, e.g. https://login.microsoftonline.com */
-	const char *tenant_id;	   /* directory id or domain */
+	const char *tenant_id;	   /* directory id or domain; may be NULL for basic */
 	const char *resource;	   /* what the token is for */
 	const char *client_id;
 	const char *client_secret;
+	const char *certificate_file; /* as written, $VARIABLES unexpanded; NULL = PEM below */
+	const char *private_key_file; /* likewise */
+	const char *certificate_pem;  /* of a stored secret, or NULL */
+	const char *private_key_pem;  /* likewise; NULL in both = in the certificate's text */
+	const char *passphrase;		  /* of the private key, or NULL */
+	const char *username;		  /* basic */
+	const char *password;
 } MsgTraceCredential;
 
 /* The cached token, or NULL when there is none or it is due for renewal. */

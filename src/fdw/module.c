@@ -19,10 +19,28 @@ PG_MODULE_MAGIC;
 
 int msgtrace_max_requests_per_query = 100;
 int msgtrace_clock_source = MSGTRACE_CLOCK_LOCAL;
+int msgtrace_log_level = MSGTRACE_BY_OPTION;
+int msgtrace_on_bad_row = MSGTRACE_BY_OPTION;
+int msgtrace_request_class = MSGTRACE_INTERACTIVE;
 
 static const struct config_enum_entry clock_sources[] = {
 	{"local", MSGTRACE_CLOCK_LOCAL, false},
 	{"service", MSGTRACE_CLOCK_OF_SERVICE, false},
+	{NULL, 0, false}};
+
+static const struct config_enum_entry log_levels[] = {
+	{"default", MSGTRACE_BY_OPTION, false}, {"error", MSGTRACE_LOG_ERROR, false},
+	{"warn", MSGTRACE_LOG_WARN, false},		{"info", MSGTRACE_LOG_INFO, false},
+	{"debug", MSGTRACE_LOG_DEBUG, false},	{NULL, 0, false}};
+
+static const struct config_enum_entry bad_row_choices[] = {{"default", MSGTRACE_BY_OPTION, false},
+														   {"error", MSGTRACE_FAIL, false},
+														   {"reject", MSGTRACE_REJECT, false},
+														   {NULL, 0, false}};
+
+static const struct config_enum_entry request_classes[] = {
+	{"interactive", MSGTRACE_INTERACTIVE, false},
+	{"batch", MSGTRACE_BATCH, false},
 	{NULL, 0, false}};
 
 void _PG_init(void);
@@ -40,5 +58,18 @@ _PG_init(void)
 		"\"service\" takes the service's word even where it is days away from ours, as in tests.",
 		&msgtrace_clock_source, MSGTRACE_CLOCK_LOCAL, clock_sources, PGC_SUSET, 0, NULL, NULL,
 		NULL);
+	DefineCustomEnumVariable(
+		"o365_msgtrace.log_level", "What is written into the server log about requests.",
+		"\"default\" leaves it to the server's option log_level.", &msgtrace_log_level,
+		MSGTRACE_BY_OPTION, log_levels, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable(
+		"o365_msgtrace.on_bad_row", "What becomes of a message trace row that cannot be read.",
+		"\"default\" leaves it to the option on_bad_row of table or server.", &msgtrace_on_bad_row,
+		MSGTRACE_BY_OPTION, bad_row_choices, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("o365_msgtrace.request_class",
+							 "Who goes first when a tenant's budget of requests is short.",
+							 "\"interactive\" goes before \"batch\".", &msgtrace_request_class,
+							 MSGTRACE_INTERACTIVE, request_classes, PGC_USERSET, 0, NULL, NULL,
+							 NULL);
 	MarkGUCPrefixReserved("o365_msgtrace");
 }

@@ -1,9 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * options.c
- *		Options of servers, user mappings, foreign tables and their columns.
- *
- * Values are checked when they are set, so that a scan may take them as right.
+ *		Options of servers, user mappings, foreign tables and their columns: the
+ *		validator, and what a scan reads of them.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,564 +10,19 @@
 
 #include "access/reloptions.h"
 #include "catalog/pg_attribute.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_foreign_table.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
 #include "fdw/module.h"
+#include "fdw/option.h"
+#include "fdw/option_check.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "miscadmin.h"
+#include "net/compat.h"
+#include "trace/cloud.h"
 #include "trace/graph.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
-#include "utils/varlena.h"
-
-typedef enum OptionPlace
-{
-	ON_SERVER = 1,
-	ON_MAPPING = 2,
-	ON_TABLE = 4,
-	ON_COLUMN = 8
-} OptionPlace;
-
-typedef enum OptionType
-{
-	IS_TEXT,
-	IS_CHOICE, /* one of `choices` */
-	IS_BOOLEAN,
-	IS_INTEGER,
-	IS_DURATION, /* milliseconds, written with a unit */
-	IS_SIZE,	 /* bytes, written with a unit or without */
-	IS_URL,		 /* https; http on loopback */
-	IS_FILE		 /* a readable file of the server's */
-} OptionType;
-
-typedef struct Option
-{
-	const char *name;
-	int places; /* OptionPlace bits */
-	OptionType type;
-	const char *default_value; /* as it would be written; NULL = none */
-	int minimum;			   /* of numbers, in the unit of the type */
-	int maximum;
-	const char *choices[3];
-	bool required; /* of the places where it may stand */
-	void (*check)(const char *name, const char *value);
-	const char *description;
-} Option;
-
-static void check_tenant_id(const char *name, const char *value);
-static void check_client_secret(const char *name, const char *value);
-static void check_not_empty(const char *name, const char *value);
-
-#define ONE_HOUR_MS (60 * 60 * 1000)
-
-/* clang-format off: one line a fact */
-static const Option options[] = {
-	{.name = "api",
-	 .places = ON_SERVER,
-	 .type = IS_CHOICE,
-	 .default_value = "graph",
-	 .choices = {"graph"},
-	 .description = "Which API is asked; graph is Microsoft Graph"},
-	{.name = "tenant_id",
-	 .places = ON_SERVER,
-	 .type = IS_TEXT,
-	 .required = true,
-	 .check = check_tenant_id,
-	 .description = "Directory (tenant) id, or a domain of the tenant"},
-	{.name = "tenant_label",
-	 .places = ON_SERVER,
-	 .type = IS_TEXT,
-	 .default_value = "the server's name",
-	 .check = check_not_empty,
-	 .description = "Value of a column named tenant"},
-	{.name = "report_url",
-	 .places = ON_SERVER,
-	 .type = IS_URL,
-	 .default_value = "https://graph.microsoft.com/v1.0/admin/exchange/tracing/messageTraces",
-	 .description = "URL of the list; another host than Microsoft's is for superusers"},
-	{.name = "authority_url",
-	 .places = ON_SERVER,
-	 .type = IS_URL,
-	 .default_value = "https://login.microsoftonline.com",
-	 .description = "Sign-in host; another than Microsoft's is for superusers"},
-	{.name = "resource",
-	 .places = ON_SERVER,
-	 .type = IS_URL,
-	 .default_value = "https://graph.microsoft.com",
-	 .description = "What the token is for; another host than Microsoft's is for superusers"},
-	{.name = "request_timeout",
-	 .places = ON_SERVER,
-	 .type = IS_DURATION,
-	 .default_value = "300s",
-	 .minimum = 0,
-	 .maximum = 24 * ONE_HOUR_MS,
-	 .description = "Longest time for one page; 0 is no limit"},
-	{.name = "connect_timeout",
-	 .places = ON_SERVER,
-	 .type = IS_DURATION,
-	 .default_value = "10s",
-	 .minimum = 1,
-	 .maximum = ONE_HOUR_MS,
-	 .description = "Longest time for name resolution, connection and TLS"},
-	{.name = "retry_initial_interval",
-	 .places = ON_SERVER,
-	 .type = IS_DURATION,
-	 .default_value = "1s",
-	 .minimum = 0,
-	 .maximum = 20000,
-	 .description = "Pause before the first retry, doubled at each one; at most 20s"},
-	{.name = "max_retries",
-	 .places = ON_SERVER,
-	 .type = IS_INTEGER,
-	 .default_value = "5",
-	 .minimum = 0,
-	 .maximum = 20,
-	 .description = "Retries of a request after a 503 or a broken connection; 0 is none"},
-	{.name = "ca_file",
-	 .places = ON_SERVER,
-	 .type = IS_FILE,
-	 .description =
-		 "PEM file of certificate authorities beside the system's; superusers and pg_read_server_files"},
-	{.name = "max_response_size",
-	 .places = ON_SERVER,
-	 .type = IS_SIZE,
-	 .default_value = "64MB",
-	 .minimum = 1024,
-	 .maximum = 512 * 1024 * 1024,
-	 .description = "A longer body is an error"},
-	{.name = "page_size",
-	 .places = ON_SERVER | ON_TABLE,
-	 .type = IS_INTEGER,
-	 .default_value = "5000",
-	 .minimum = 1,
-	 .maximum = MSGTRACE_GRAPH_MAX_PAGE_SIZE,
-	 .description = "Rows asked for in one request"},
-	{.name = "normalize",
-	 .places = ON_SERVER | ON_TABLE,
-	 .type = IS_BOOLEAN,
-	 .default_value = "true",
-	 .description = "Addresses in lower case, status in one spelling, empty text as NULL"},
-	{.name = "rows_per_day",
-	 .places = ON_SERVER | ON_TABLE,
-	 .type = IS_INTEGER,
-	 .default_value = "100000",
-	 .minimum = 1,
-	 .maximum = 1000000000,
-	 .description = "Rows of the tenant in a day, for the planner and the first request"},
-	{.name = "auth",
-	 .places = ON_MAPPING,
-	 .type = IS_CHOICE,
-	 .default_value = "oauth",
-	 .choices = {"oauth"},
-	 .description = "How to sign in; oauth is client id and secret"},
-	{.name = "client_id",
-	 .places = ON_MAPPING,
-	 .type = IS_TEXT,
-	 .required = true,
-	 .check = check_not_empty,
-	 .description = "Application (client) id of the app registration"},
-	{.name = "client_secret",
-	 .places = ON_MAPPING,
-	 .type = IS_TEXT,
-	 .required = true,
-	 .check = check_client_secret,
-	 .description = "Value of a client secret of the app registration, not its id"},
-	{.name = "table",
-	 .places = ON_TABLE,
-	 .type = IS_CHOICE,
-	 .default_value = "message_trace",
-	 .choices = {"message_trace"},
-	 .description = "What the foreign table shows"},
-	{.name = "field",
-	 .places = ON_COLUMN,
-	 .type = IS_TEXT,
-	 .default_value = "by the column's name",
-	 .check = check_not_empty,
-	 .description = "The service's property that the column shows"}};
-/* clang-format on */
-
-/* Hosts that anyone may aim a server at: those of Microsoft's plans. */
-static const char *const microsoft_urls[] = {"https://graph.microsoft.com",
-											 "https://login.microsoftonline.com"};
-
-/* ------------------------------------------------------------- places */
-
-static OptionPlace
-place_of_catalog(Oid catalog)
-{
-	switch (catalog)
-	{
-		case ForeignServerRelationId:
-			return ON_SERVER;
-		case UserMappingRelationId:
-			return ON_MAPPING;
-		case ForeignTableRelationId:
-			return ON_TABLE;
-		case AttributeRelationId:
-			return ON_COLUMN;
-		default:
-			return 0; /* the wrapper itself has none */
-	}
-}
-
-static const char *
-place_name(OptionPlace place)
-{
-	switch (place)
-	{
-		case ON_SERVER:
-			return "server";
-		case ON_MAPPING:
-			return "user mapping";
-		case ON_TABLE:
-			return "foreign table";
-		case ON_COLUMN:
-			return "column";
-	}
-	return "foreign-data wrapper";
-}
-
-static const Option *
-find_option(const char *name)
-{
-	for (size_t i = 0; i < lengthof(options); i++)
-	{
-		if (strcmp(options[i].name, name) == 0)
-			return &options[i];
-	}
-	return NULL;
-}
-
-const char *
-msgtrace_nearest_name(const char *name, const char *const *names, int count)
-{
-	const char *nearest = NULL;
-	int nearest_distance = (int) strlen(name) / 2 + 2;
-
-	if (strlen(name) >= NAMEDATALEN)
-		return NULL;
-	for (int i = 0; i < count; i++)
-	{
-		int distance = varstr_levenshtein(name, (int) strlen(name), names[i],
-										  (int) strlen(names[i]), 1, 1, 1, true);
-
-		if (distance < nearest_distance)
-		{
-			nearest = names[i];
-			nearest_distance = distance;
-		}
-	}
-	return nearest;
-}
-
-static const char *
-nearest_option(const char *name, OptionPlace place)
-{
-	const char *names[lengthof(options)];
-	int count = 0;
-
-	for (size_t i = 0; i < lengthof(options); i++)
-	{
-		if (options[i].places & place)
-			names[count++] = options[i].name;
-	}
-	return msgtrace_nearest_name(name, names, count);
-}
-
-static void
-refuse_unknown(const char *name, OptionPlace place)
-{
-	const Option *elsewhere = find_option(name);
-	const char *nearest = nearest_option(name, place);
-
-	if (elsewhere)
-		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-				errmsg("option \"%s\" does not belong to a %s", name, place_name(place)),
-				errhint("It is an option of a %s.",
-						place_name(elsewhere->places & -elsewhere->places)));
-	ereport(ERROR, errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-			errmsg("invalid option \"%s\" for a %s", name, place_name(place)),
-			nearest ? errhint("Perhaps you meant the option \"%s\".", nearest)
-					: errhint("SELECT * FROM o365_msgtrace.option_list() shows all options."));
-}
-
-/* ------------------------------------------------------------- values */
-
-static void
-refuse_value(const char *name, const char *value, const char *hint)
-{
-	ereport(ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-			errmsg("invalid value for option \"%s\": \"%s\"", name, value), errhint("%s", hint));
-}
-
-static void
-check_not_empty(const char *name, const char *value)
-{
-	if (*value == '\0')
-		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-				errmsg("option \"%s\" cannot be empty", name));
-}
-
-static void
-check_tenant_id(const char *name, const char *value)
-{
-	static const char *const shared[] = {"common", "organizations", "consumers"};
-
-	for (size_t i = 0; i < lengthof(shared); i++)
-	{
-		if (pg_strcasecmp(value, shared[i]) == 0)
-			refuse_value(
-				name, value,
-				"An application signs in to one tenant: give its directory id or a domain of it.");
-	}
-	if (*value == '\0' ||
-		value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")])
-		refuse_value(name, value,
-					 "Give the directory id (a GUID) or a domain such as contoso.onmicrosoft.com.");
-}
-
-static bool
-looks_like_guid(const char *value)
-{
-	static const char pattern[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-
-	if (strlen(value) != strlen(pattern))
-		return false;
-	for (size_t i = 0; pattern[i]; i++)
-	{
-		if (pattern[i] == '-' ? value[i] != '-' : !isxdigit((unsigned char) value[i]))
-			return false;
-	}
-	return true;
-}
-
-static void
-check_client_secret(const char *name, const char *value)
-{
-	check_not_empty(name, value);
-	if (looks_like_guid(value))
-		ereport(
-			WARNING, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-			errmsg("%s looks like the id of a secret, not like its value", name),
-			errhint(
-				"The portal shows a secret's value once, in the column \"Value\"; the \"Secret ID\" beside it does not sign in."));
-}
-
-static bool
-is_superuser_or_reads_files(void)
-{
-	return superuser() || has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES);
-}
-
-static void
-check_file(const Option *option, const char *value)
-{
-	if (!is_absolute_path(value))
-		refuse_value(option->name, value,
-					 "Give the absolute path of a file on the database server.");
-	if (!is_superuser_or_reads_files())
-		ereport(
-			ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			errmsg("permission denied to set option \"%s\"", option->name),
-			errhint(
-				"It names a file of the database server: only superusers and members of pg_read_server_files may set it."));
-}
-
-static bool
-is_loopback(const char *url)
-{
-	static const char *const prefixes[] = {"http://localhost", "http://127.0.0.1", "http://[::1]"};
-
-	for (size_t i = 0; i < lengthof(prefixes); i++)
-	{
-		size_t length = strlen(prefixes[i]);
-
-		if (pg_strncasecmp(url, prefixes[i], length) == 0 &&
-			strchr(":/", url[length]) != NULL) /* finds the end, too */
-			return true;
-	}
-	return false;
-}
-
-static bool
-is_microsofts(const char *url)
-{
-	for (size_t i = 0; i < lengthof(microsoft_urls); i++)
-	{
-		if (msgtrace_http_same_origin(url, microsoft_urls[i]))
-			return true;
-	}
-	return false;
-}
-
-/* A token and the secret go where these point: not just anyone may say where. */
-static void
-check_url(const Option *option, const char *value)
-{
-	if (!msgtrace_http_is_plain_url(value) || strpbrk(value, "?#"))
-		ereport(
-			ERROR, /* the value may hold a password */
-			errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-			errmsg("invalid URL for option \"%s\"", option->name),
-			errhint(
-				"Give scheme, host, port and path, with nothing before @ and nothing after ? or #."));
-	if (pg_strncasecmp(value, "https://", 8) != 0 && !is_loopback(value))
-		refuse_value(option->name, value,
-					 "Give a URL that begins with https://; http:// is for localhost only.");
-	if (!is_microsofts(value) && !superuser())
-		ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("permission denied to point option \"%s\" at a host that is not Microsoft's",
-					   option->name),
-				errdetail("Secrets and tokens are sent to the host named there."),
-				errhint("Ask a superuser to create or alter the server."));
-}
-
-static void
-check_choice(const Option *option, const char *value)
-{
-	StringInfoData list;
-
-	initStringInfo(&list);
-	for (size_t i = 0; i < lengthof(option->choices) && option->choices[i]; i++)
-	{
-		if (strcmp(option->choices[i], value) == 0)
-			return;
-		appendStringInfo(&list, "%s\"%s\"", i > 0 ? ", " : "", option->choices[i]);
-	}
-	refuse_value(option->name, value, psprintf("Valid values are: %s.", list.data));
-}
-
-/* In the option's own unit: milliseconds, bytes or just a number. */
-static bool
-read_number(const Option *option, const char *value, int *number)
-{
-	int flags = 0;
-	const char *hint;
-
-	if (option->type == IS_DURATION)
-	{
-		/* 300 could be seconds to one reader and milliseconds to another */
-		if (strcmp(value, "0") != 0 && !isalpha((unsigned char) value[strlen(value) - 1]))
-			return false;
-		flags = GUC_UNIT_MS;
-	}
-	else if (option->type == IS_SIZE)
-		flags = GUC_UNIT_BYTE;
-	return *value && parse_int(value, number, flags, &hint) && *number >= option->minimum &&
-		   *number <= option->maximum;
-}
-
-static const char *
-show_number(const Option *option, int number)
-{
-	if (option->type == IS_DURATION && number > 0 && number % ONE_HOUR_MS == 0)
-		return psprintf("%dh", number / ONE_HOUR_MS);
-	if (option->type == IS_DURATION && number % 1000 == 0)
-		return psprintf("%ds", number / 1000);
-	if (option->type == IS_DURATION)
-		return psprintf("%dms", number);
-	if (option->type == IS_SIZE && number % (1024 * 1024) == 0)
-		return psprintf("%dMB", number / (1024 * 1024));
-	if (option->type == IS_SIZE)
-		return psprintf("%dkB", number / 1024);
-	return psprintf("%d", number);
-}
-
-static void
-check_number(const Option *option, const char *value)
-{
-	int number;
-	const char *what = "a whole number";
-
-	if (*value && read_number(option, value, &number))
-		return;
-	if (option->type == IS_DURATION)
-		what = "a time with its unit (ms, s, min, h)";
-	else if (option->type == IS_SIZE)
-		what = "a size such as 64MB";
-	refuse_value(option->name, value,
-				 psprintf("Give %s from %s to %s.", what, show_number(option, option->minimum),
-						  show_number(option, option->maximum)));
-}
-
-static void
-check_value(const Option *option, const char *value)
-{
-	bool boolean;
-
-	switch (option->type)
-	{
-		case IS_TEXT:
-			break;
-		case IS_CHOICE:
-			check_choice(option, value);
-			break;
-		case IS_BOOLEAN:
-			if (!parse_bool(value, &boolean))
-				refuse_value(option->name, value, "Give true or false.");
-			break;
-		case IS_INTEGER:
-		case IS_DURATION:
-		case IS_SIZE:
-			check_number(option, value);
-			break;
-		case IS_URL:
-			check_url(option, value);
-			break;
-		case IS_FILE:
-			check_file(option, value);
-			break;
-	}
-	if (option->check)
-		option->check(option->name, value);
-}
-
-static void
-check_required(List *given, OptionPlace place)
-{
-	for (size_t i = 0; i < lengthof(options); i++)
-	{
-		ListCell *cell;
-		bool found = !(options[i].required && (options[i].places & place));
-
-		foreach (cell, given)
-			found = found || strcmp(((DefElem *) lfirst(cell))->defname, options[i].name) == 0;
-		if (!found)
-			ereport(
-				ERROR, errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
-				errmsg("option \"%s\" is required for a %s", options[i].name, place_name(place)),
-				errdetail("%s.", options[i].description));
-	}
-}
-
-PG_FUNCTION_INFO_V1(o365_msgtrace_validator);
-
-Datum
-o365_msgtrace_validator(PG_FUNCTION_ARGS)
-{
-	List *given = untransformRelOptions(PG_GETARG_DATUM(0));
-	OptionPlace place = place_of_catalog(PG_GETARG_OID(1));
-	ListCell *cell;
-
-	foreach (cell, given)
-	{
-		DefElem *element = lfirst_node(DefElem, cell);
-		const Option *option = find_option(element->defname);
-
-		if (option == NULL || !(option->places & place))
-			refuse_unknown(element->defname, place);
-		check_value(option, defGetString(element));
-	}
-	check_required(given, place);
-	PG_RETURN_VOID();
-}
-
-/* ------------------------------------------------------------- readers */
 
 /* The options of one thing; the last list that names an option wins. */
 typedef struct OptionLists
@@ -576,10 +30,11 @@ typedef struct OptionLists
 	List *lists[3];
 } OptionLists;
 
+/* As it was written, or NULL. */
 static const char *
-text_option(const OptionLists *given, const char *name)
+given_option(const OptionLists *given, const char *name)
 {
-	const char *value = find_option(name)->default_value;
+	const char *value = NULL;
 
 	for (size_t i = 0; i < lengthof(given->lists); i++)
 	{
@@ -596,14 +51,40 @@ text_option(const OptionLists *given, const char *name)
 	return value;
 }
 
+static const char *
+text_option(const OptionLists *given, const char *name)
+{
+	const char *value = given_option(given, name);
+
+	return value ? value : msgtrace_option_find(name)->default_value;
+}
+
+/* Values were checked when they were set. */
+MSGTRACE_NORETURN static void
+refuse_unchecked(const char *name, const char *value)
+{
+	elog(ERROR, "option \"%s\" has the unchecked value \"%s\"", name, value);
+}
+
 static int
 number_option(const OptionLists *given, const char *name)
 {
 	const char *value = text_option(given, name);
 	int number;
 
-	if (!read_number(find_option(name), value, &number))
-		elog(ERROR, "option \"%s\" has the unchecked value \"%s\"", name, value);
+	if (!msgtrace_read_number(msgtrace_option_find(name), value, &number))
+		refuse_unchecked(name, value);
+	return number;
+}
+
+static double
+fraction_option(const OptionLists *given, const char *name)
+{
+	const char *value = text_option(given, name);
+	double number;
+
+	if (!msgtrace_read_fraction(msgtrace_option_find(name), value, &number))
+		refuse_unchecked(name, value);
 	return number;
 }
 
@@ -616,22 +97,344 @@ boolean_option(const OptionLists *given, const char *name)
 	return value;
 }
 
-static void
-read_session(MsgTraceSessionConfig *session, const OptionLists *given)
+/* The place of the value among the option's choices. */
+static int
+choice_option(const OptionLists *given, const char *name)
 {
-	session->report_url = text_option(given, "report_url");
-	session->credential.authority_url = text_option(given, "authority_url");
-	session->credential.tenant_id = text_option(given, "tenant_id");
-	session->credential.resource = text_option(given, "resource");
-	session->credential.client_id = text_option(given, "client_id");
-	session->credential.client_secret = text_option(given, "client_secret");
-	session->http.ca_file = text_option(given, "ca_file");
-	session->http.connect_timeout = number_option(given, "connect_timeout");
-	session->http.request_timeout = number_option(given, "request_timeout");
-	session->http.max_response_size = number_option(given, "max_response_size");
-	session->max_retries = number_option(given, "max_retries");
-	session->retry_initial_interval = number_option(given, "retry_initial_interval");
+	const MsgTraceOption *option = msgtrace_option_find(name);
+	const char *value = text_option(given, name);
+
+	for (size_t i = 0; i < lengthof(option->choices) && option->choices[i]; i++)
+	{
+		if (strcmp(option->choices[i], value) == 0)
+			return (int) i;
+	}
+	refuse_unchecked(name, value);
+}
+
+/* ----------------------------------------------------------- addresses */
+
+/* Where a server is, by its plan and its options. */
+typedef struct ServerAddress
+{
+	const MsgTraceCloud *cloud;
+	bool graph;				   /* else Reporting */
+	const char *api;		   /* in the option's words */
+	const char *report_url;	   /* NULL where the plan has none and none is given */
+	const char *authority_url; /* likewise, as is the next */
+	const char *resource;
+} ServerAddress;
+
+static const char *
+first_of(const char *given, const char *other)
+{
+	return given ? given : other;
+}
+
+static void
+find_address(ServerAddress *address, const OptionLists *given)
+{
+	const MsgTraceCloud *cloud = msgtrace_cloud_find(text_option(given, "plan"));
+
+	address->cloud = cloud;
+	address->api = first_of(given_option(given, "api"), cloud->graph_url ? "graph" : "reporting");
+	address->graph = strcmp(address->api, "graph") == 0;
+	address->report_url = first_of(given_option(given, "report_url"),
+								   address->graph ? cloud->graph_url : cloud->reporting_url);
+	address->authority_url = first_of(given_option(given, "authority_url"), cloud->authority_url);
+	address->resource = first_of(given_option(given, "resource"), address->graph
+																	  ? cloud->graph_resource
+																	  : cloud->reporting_resource);
+}
+
+static int
+max_page_size(const ServerAddress *address)
+{
+	return address->graph ? MSGTRACE_GRAPH_MAX_PAGE_SIZE : MSGTRACE_REPORTING_MAX_PAGE_SIZE;
+}
+
+static void
+refuse_missing(const char *name, MsgTraceOptionPlace place)
+{
+	ereport(ERROR, errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+			errmsg("option \"%s\" is required for a %s", name, msgtrace_option_place_name(place)),
+			errdetail("%s.", msgtrace_option_find(name)->description));
+}
+
+static void
+refuse_other_api(const ServerAddress *address)
+{
+	ereport(ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+			errmsg("report_url is not a URL of the api \"%s\"", address->api),
+			address->graph ? errdetail("It is the list of the Reporting web service.")
+						   : errdetail("It is the list of Microsoft Graph."),
+			address->graph ? errhint("Set the option api to reporting, or leave report_url out.")
+						   : errhint("Set the option api to graph, or leave report_url out."));
+}
+
+static void
+check_page_size(const ServerAddress *address, const OptionLists *given)
+{
+	const char *value = given_option(given, "page_size");
+
+	if (value && number_option(given, "page_size") > max_page_size(address))
+		msgtrace_refuse_value("page_size", value,
+							  psprintf("A page of the api \"%s\" has at most %d rows.",
+									   address->api, max_page_size(address)));
+}
+
+/* Do the options of a server fit together? */
+static void
+check_server(const OptionLists *given)
+{
+	ServerAddress address;
+
+	find_address(&address, given);
+	if (address.graph && address.cloud->graph_url == NULL)
+		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				errmsg("the api \"graph\" is not offered in the plan \"%s\"", address.cloud->plan),
+				errdetail("Microsoft Graph has no message trace in GCC High and DoD."),
+				errhint("Leave the option api out, or set it to reporting."));
+	if (address.report_url == NULL)
+		refuse_missing("report_url", MSGTRACE_ON_SERVER);
+	if (address.resource == NULL)
+		refuse_missing("resource", MSGTRACE_ON_SERVER);
+	if (address.graph ? msgtrace_cloud_is_reporting_url(address.report_url)
+					  : msgtrace_cloud_is_graph_url(address.report_url))
+		refuse_other_api(&address);
+	if (address.graph && given_option(given, "tenant_id") == NULL)
+		refuse_missing("tenant_id", MSGTRACE_ON_SERVER);
+	check_page_size(&address, given);
+}
+
+/* -------------------------------------------------------- user mappings */
+
+static void
+refuse_with_auth(const char *name, const char *auth)
+{
+	ereport(ERROR, errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+			errmsg("option \"%s\" does not go with auth \"%s\"", name, auth),
+			errhint("Drop the option, or choose another auth in the same command."));
+}
+
+static void
+check_one_of(const OptionLists *given, const char *one, const char *other, bool needed)
+{
+	bool has_one = given_option(given, one) != NULL;
+	bool has_other = given_option(given, other) != NULL;
+
+	if (has_one && has_other)
+		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				errmsg("options \"%s\" and \"%s\" exclude each other", one, other),
+				errhint("Drop one of them."));
+	if (needed && !has_one && !has_other)
+		ereport(ERROR, errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				errmsg("option \"%s\" or \"%s\" is required for auth \"oauth_certificate\"", one,
+					   other));
+}
+
+/* Do the options of a user mapping fit its way of signing in? */
+static void
+check_mapping(const OptionLists *given)
+{
+	const char *auth = text_option(given, "auth");
+	int sign_in = 1 << choice_option(given, "auth");
+
+	for (int i = 0; i < msgtrace_option_count; i++)
+	{
+		const MsgTraceOption *option = &msgtrace_options[i];
+		bool is_given = given_option(given, option->name) != NULL;
+
+		if (is_given && option->taken_with != 0 && !(option->taken_with & sign_in))
+			refuse_with_auth(option->name, auth);
+		if (!is_given && (option->needed_with & sign_in))
+			refuse_missing(option->name, MSGTRACE_ON_MAPPING);
+	}
+	if (sign_in == MSGTRACE_OAUTH_CERTIFICATE)
+	{
+		check_one_of(given, "certificate_file", "certificate_secret", true);
+		check_one_of(given, "private_key_file", "private_key_secret", false);
+		check_one_of(given, "passphrase", "passphrase_secret", false);
+	}
+}
+
+/* ------------------------------------------------------------ validator */
+
+static MsgTraceOptionPlace
+place_of_catalog(Oid catalog)
+{
+	switch (catalog)
+	{
+		case ForeignServerRelationId:
+			return MSGTRACE_ON_SERVER;
+		case UserMappingRelationId:
+			return MSGTRACE_ON_MAPPING;
+		case ForeignTableRelationId:
+			return MSGTRACE_ON_TABLE;
+		case AttributeRelationId:
+			return MSGTRACE_ON_COLUMN;
+		default:
+			return 0; /* the wrapper itself has none */
+	}
+}
+
+static const char *
+nearest_option(const char *name, MsgTraceOptionPlace place)
+{
+	const char **names = palloc(msgtrace_option_count * sizeof(char *));
+	int count = 0;
+
+	for (int i = 0; i < msgtrace_option_count; i++)
+	{
+		if (msgtrace_options[i].places & place)
+			names[count++] = msgtrace_options[i].name;
+	}
+	return msgtrace_nearest_name(name, names, count);
+}
+
+static void
+refuse_unknown(const char *name, MsgTraceOptionPlace place)
+{
+	const MsgTraceOption *elsewhere = msgtrace_option_find(name);
+	const char *nearest = nearest_option(name, place);
+
+	if (elsewhere)
+		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				errmsg("option \"%s\" does not belong to a %s", name,
+					   msgtrace_option_place_name(place)),
+				errhint("It is an option of a %s.",
+						msgtrace_option_place_name(elsewhere->places & -elsewhere->places)));
+	ereport(ERROR, errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+			errmsg("invalid option \"%s\" for a %s", name, msgtrace_option_place_name(place)),
+			nearest ? errhint("Perhaps you meant the option \"%s\".", nearest)
+					: errhint("SELECT * FROM o365_msgtrace.option_list() shows all options."));
+}
+
+PG_FUNCTION_INFO_V1(o365_msgtrace_validator);
+
+Datum
+o365_msgtrace_validator(PG_FUNCTION_ARGS)
+{
+	OptionLists given = {{untransformRelOptions(PG_GETARG_DATUM(0)), NIL, NIL}};
+	MsgTraceOptionPlace place = place_of_catalog(PG_GETARG_OID(1));
+	ListCell *cell;
+
+	foreach (cell, given.lists[0])
+	{
+		DefElem *element = lfirst_node(DefElem, cell);
+		const MsgTraceOption *option = msgtrace_option_find(element->defname);
+
+		if (option == NULL || !(option->places & place))
+			refuse_unknown(element->defname, place);
+		msgtrace_check_value(option, defGetString(element));
+	}
+	if (place == MSGTRACE_ON_SERVER)
+		check_server(&given);
+	else if (place == MSGTRACE_ON_MAPPING)
+		check_mapping(&given);
+	PG_RETURN_VOID();
+}
+
+/* --------------------------------------------------------------- reader */
+
+static void
+read_retry(MsgTraceRetryPolicy *retry, const OptionLists *given)
+{
+	retry->type = choice_option(given, "retry_type"); /* in the order of the enum */
+	retry->initial_interval = number_option(given, "retry_initial_interval");
+	retry->max_retries = number_option(given, "max_retries");
+	retry->multiplier = fraction_option(given, "retry_multiplier");
+	retry->max_interval = number_option(given, "retry_max_interval");
+	retry->code_count = msgtrace_read_codes(text_option(given, "retry_http_codes"), retry->codes);
+	retry->honor_retry_after = boolean_option(given, "honor_retry_after");
+	retry->max_retry_after = number_option(given, "max_retry_after");
+	retry->max_throttled = INT64CONST(2) * number_option(given, "quota_window");
+}
+
+static void
+read_http(MsgTraceHttpOptions *http, const OptionLists *given)
+{
+	http->ca_file = text_option(given, "ca_file");
+	http->connect_timeout = number_option(given, "connect_timeout");
+	http->request_timeout = number_option(given, "request_timeout");
+	http->max_response_size = number_option(given, "max_response_size");
+	http->proxy = text_option(given, "proxy");
+	http->no_proxy = text_option(given, "no_proxy");
+	http->proxy_username = text_option(given, "proxy_username");
+	http->proxy_password = text_option(given, "proxy_password");
+}
+
+static MsgTraceAuth
+auth_of(int sign_in)
+{
+	if (sign_in & (MSGTRACE_BASIC | MSGTRACE_BASIC_SECRET))
+		return MSGTRACE_AUTH_BASIC;
+	return sign_in == MSGTRACE_OAUTH_CERTIFICATE ? MSGTRACE_AUTH_CERTIFICATE : MSGTRACE_AUTH_SECRET;
+}
+
+static void
+read_credential(MsgTraceCredential *credential, const ServerAddress *address,
+				const OptionLists *given)
+{
+	credential->auth = auth_of(1 << choice_option(given, "auth"));
+	credential->authority_url = address->authority_url;
+	credential->resource = address->resource;
+	credential->tenant_id = text_option(given, "tenant_id");
+	credential->client_id = text_option(given, "client_id");
+	credential->client_secret = text_option(given, "client_secret");
+	credential->certificate_file = text_option(given, "certificate_file");
+	credential->private_key_file = text_option(given, "private_key_file");
+	credential->passphrase = text_option(given, "passphrase");
+	credential->username = text_option(given, "username");
+	credential->password = text_option(given, "password");
+}
+
+static void
+read_secret_names(MsgTraceSecretNames *secrets, const OptionLists *given)
+{
+	secrets->secret_name = text_option(given, "secret_name");
+	secrets->certificate_secret = text_option(given, "certificate_secret");
+	secrets->private_key_secret = text_option(given, "private_key_secret");
+	secrets->passphrase_secret = text_option(given, "passphrase_secret");
+}
+
+static void
+read_session(MsgTraceSessionConfig *session, const ServerAddress *address, const OptionLists *given)
+{
+	session->report_url = address->report_url;
+	session->api = address->api;
+	read_credential(&session->credential, address, given);
+	read_http(&session->http, given);
+	read_retry(&session->retry, given);
+	session->budget.requests = number_option(given, "quota_requests");
+	session->budget.window = number_option(given, "quota_window");
+	session->budget.batch = msgtrace_request_class == MSGTRACE_BATCH;
+	session->detail_apart = strcmp(text_option(given, "detail_quota"), "separate") == 0;
 	session->service_clock = msgtrace_clock_source == MSGTRACE_CLOCK_OF_SERVICE;
+}
+
+static void
+read_settings(MsgTraceSettings *settings, const ForeignServer *server, const OptionLists *given)
+{
+	ServerAddress address;
+
+	memset(settings, 0, sizeof(*settings));
+	find_address(&address, given);
+	check_page_size(&address, given); /* a table does not know its server when it is made */
+	read_session(&settings->session, &address, given);
+	settings->session.server_id = server->serverid;
+	read_secret_names(&settings->secrets, given);
+	settings->tenant_label = first_of(text_option(given, "tenant_label"), server->servername);
+	settings->page_size = given_option(given, "page_size") ? number_option(given, "page_size")
+														   : max_page_size(&address);
+	settings->normalize = boolean_option(given, "normalize");
+	settings->rows_per_day = number_option(given, "rows_per_day");
+	settings->reject_bad_rows = msgtrace_on_bad_row == MSGTRACE_BY_OPTION
+									? choice_option(given, "on_bad_row") == MSGTRACE_REJECT
+									: msgtrace_on_bad_row == MSGTRACE_REJECT;
+	settings->log_level = msgtrace_log_level == MSGTRACE_BY_OPTION
+							  ? choice_option(given, "log_level")
+							  : msgtrace_log_level;
 }
 
 void
@@ -643,15 +446,16 @@ msgtrace_settings_read(MsgTraceSettings *settings, Oid table_id, Oid user_id)
 
 	if (OidIsValid(user_id))
 		given.lists[2] = GetUserMapping(user_id, server->serverid)->options;
+	read_settings(settings, server, &given);
+}
 
-	memset(settings, 0, sizeof(*settings));
-	read_session(&settings->session, &given);
-	settings->page_size = number_option(&given, "page_size");
-	settings->normalize = boolean_option(&given, "normalize");
-	settings->rows_per_day = number_option(&given, "rows_per_day");
-	settings->tenant_label = text_option(&given, "tenant_label");
-	if (settings->tenant_label == find_option("tenant_label")->default_value)
-		settings->tenant_label = server->servername;
+void
+msgtrace_settings_read_server(MsgTraceSettings *settings, Oid server_id, Oid user_id)
+{
+	ForeignServer *server = GetForeignServer(server_id);
+	OptionLists given = {{server->options, NIL, GetUserMapping(user_id, server_id)->options}};
+
+	read_settings(settings, server, &given);
 }
 
 const char *
@@ -671,42 +475,18 @@ msgtrace_column_field(Oid table_id, AttrNumber attno)
 
 /* --------------------------------------------------------- option_list */
 
-static const char *
-type_name(OptionType type)
-{
-	switch (type)
-	{
-		case IS_TEXT:
-			return "text";
-		case IS_CHOICE:
-			return "choice";
-		case IS_BOOLEAN:
-			return "boolean";
-		case IS_INTEGER:
-			return "integer";
-		case IS_DURATION:
-			return "duration";
-		case IS_SIZE:
-			return "size";
-		case IS_URL:
-			return "URL";
-		case IS_FILE:
-			return "file";
-	}
-	return NULL;
-}
-
 static void
-put_option(ReturnSetInfo *result, const Option *option, OptionPlace place)
+put_option(ReturnSetInfo *result, const MsgTraceOption *option, MsgTraceOptionPlace place)
 {
+	const char *standard = first_of(option->default_value, option->default_words);
 	Datum values[5];
 	bool nulls[5] = {false};
 
-	values[0] = CStringGetTextDatum(place_name(place));
+	values[0] = CStringGetTextDatum(msgtrace_option_place_name(place));
 	values[1] = CStringGetTextDatum(option->name);
-	values[2] = CStringGetTextDatum(type_name(option->type));
-	nulls[3] = option->default_value == NULL;
-	values[3] = nulls[3] ? (Datum) 0 : CStringGetTextDatum(option->default_value);
+	values[2] = CStringGetTextDatum(msgtrace_option_type_name(option->type));
+	nulls[3] = standard == NULL;
+	values[3] = nulls[3] ? (Datum) 0 : CStringGetTextDatum(standard);
 	values[4] = CStringGetTextDatum(option->description);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
@@ -719,12 +499,12 @@ o365_msgtrace_option_list(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	InitMaterializedSRF(fcinfo, 0);
-	for (int place = ON_SERVER; place <= ON_COLUMN; place <<= 1)
+	for (int place = MSGTRACE_ON_SERVER; place <= MSGTRACE_ON_COLUMN; place <<= 1)
 	{
-		for (size_t i = 0; i < lengthof(options); i++)
+		for (int i = 0; i < msgtrace_option_count; i++)
 		{
-			if (options[i].places & place)
-				put_option(result, &options[i], place);
+			if (msgtrace_options[i].places & place)
+				put_option(result, &msgtrace_options[i], place);
 		}
 	}
 	return (Datum) 0;

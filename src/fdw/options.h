@@ -1,10 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * options.h
- *		Options of servers, user mappings, foreign tables and their columns.
- *
- * One table in options.c describes every option completely; the validator, the
- * reader, option_list() and, through it, README's table all come from it.
+ *		Options of servers, user mappings, foreign tables and their columns: the
+ *		validator, and what a scan reads of them.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,16 +11,29 @@
 
 #include "postgres.h"
 
+#include "access/attnum.h"
 #include "auth/session.h"
 #include "foreign/foreign.h"
+
+/* The stored secrets that a user mapping names; NULL where it names none. */
+typedef struct MsgTraceSecretNames
+{
+	const char *secret_name; /* client secret, or password */
+	const char *certificate_secret;
+	const char *private_key_secret;
+	const char *passphrase_secret;
+} MsgTraceSecretNames;
 
 /* The options that concern one scan, read and with their defaults. */
 typedef struct MsgTraceSettings
 {
 	MsgTraceSessionConfig session; /* no allowance yet */
+	MsgTraceSecretNames secrets;
 	const char *tenant_label;
 	int page_size;
 	bool normalize;
+	bool reject_bad_rows;
+	int log_level; /* MsgTraceLogLevel */
 	double rows_per_day;
 } MsgTraceSettings;
 
@@ -32,10 +43,10 @@ typedef struct MsgTraceSettings
  */
 extern void msgtrace_settings_read(MsgTraceSettings *settings, Oid table_id, Oid user_id);
 
+/* The same of a server, as if a table of it had no options. */
+extern void msgtrace_settings_read_server(MsgTraceSettings *settings, Oid server_id, Oid user_id);
+
 /* The value of a column's option "field", or NULL. */
 extern const char *msgtrace_column_field(Oid table_id, AttrNumber attno);
-
-/* Of some names the one nearest to `name`, or NULL when none is near. */
-extern const char *msgtrace_nearest_name(const char *name, const char *const *names, int count);
 
 #endif /* MSGTRACE_OPTIONS_H */

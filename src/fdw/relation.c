@@ -7,6 +7,7 @@
  */
 #include "fdw/relation.h"
 
+#include "fdw/option_check.h"
 #include "fdw/options.h"
 #include "utils/rel.h"
 

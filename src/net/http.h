@@ -29,6 +29,10 @@ typedef struct MsgTraceHttpOptions
 	int connect_timeout;	 /* ms */
 	int request_timeout;	 /* ms; 0 = none */
 	int64 max_response_size; /* bytes, after decompression */
+	const char *proxy;		 /* URL; "" = none, NULL = as the environment says */
+	const char *no_proxy;	 /* hosts that are not asked through it; NULL likewise */
+	const char *proxy_username;
+	const char *proxy_password;
 } MsgTraceHttpOptions;
 
 /* How a request ended. */

@@ -53,10 +53,10 @@ delay_of_interruption(MsgTraceRetry *retry, const MsgTraceHttpReply *reply)
 {
 	int64 delay = told_delay(reply);
 
-	if (retry->retries >= retry->max_retries)
+	if (retry->retries >= retry->policy->max_retries)
 		return -1;
 	if (delay < 0)
-		delay = Min((int64) retry->initial_interval << retry->retries, MAX_INTERVAL_MS);
+		delay = Min((int64) retry->policy->initial_interval << retry->retries, MAX_INTERVAL_MS);
 	retry->retries++;
 	return delay;
 }

@@ -12,13 +12,37 @@
 
 #include "net/http.h"
 
+/* How many status codes may be named as passing. */
+#define MSGTRACE_MAX_RETRY_CODES 16
+
+typedef enum MsgTraceRetryType
+{
+	MSGTRACE_RETRY_BACKOFF, /* each pause is a multiple of the last */
+	MSGTRACE_RETRY_STATIC,	/* all are alike */
+	MSGTRACE_RETRY_DISABLED /* a fault is final */
+} MsgTraceRetryType;
+
+/* What a server's options say of it. */
+typedef struct MsgTraceRetryPolicy
+{
+	MsgTraceRetryType type;
+	int initial_interval; /* ms; 0 = at once */
+	int max_retries;	  /* of one request; a 429 has its own bound */
+	double multiplier;
+	int max_interval;					 /* ms */
+	int codes[MSGTRACE_MAX_RETRY_CODES]; /* HTTP status codes that may pass */
+	int code_count;
+	bool honor_retry_after;
+	int max_retry_after; /* ms; the service is not believed beyond it */
+	int64 max_throttled; /* ms that the 429s of one request may take */
+} MsgTraceRetryPolicy;
+
 typedef struct MsgTraceRetry
 {
-	int max_retries;
-	int initial_interval; /* ms */
-	int retries;		  /* made for the request at hand */
-	int throttlings;	  /* 429s met in a row */
-	int64 throttled;	  /* ms spent waiting for them to end */
+	const MsgTraceRetryPolicy *policy;
+	int retries;	 /* made for the request at hand */
+	int throttlings; /* 429s met in a row */
+	int64 throttled; /* ms spent waiting for them to end */
 } MsgTraceRetry;
 
 /* A new request begins. */

@@ -26,7 +26,7 @@ my %floor = (fdw => 4, trace => 3, auth => 2, net => 1);
 my %library = (
 	'curl/' => 'src/net/http.c',
 	'jansson.h' => 'src/net/document.c',
-	'openssl/' => 'src/auth/crypto.c');
+	'openssl/' => 'src/net/crypto.c');
 
 my $banned = join '|', qw(sprintf vsprintf strcpy strcat atoi strtok sleep usleep);
 

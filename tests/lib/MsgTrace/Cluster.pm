@@ -20,8 +20,8 @@
 #
 #   $node->create_server($service, %options)
 #       Extension, server, mapping for PUBLIC, schema and the imported tables
-#       for a MsgTrace::Service. Of the options these are its own, all others
-#       are the server's: name (default "tenant"), schema ("mail"), mapping =>
+#       for a MsgTrace::Service, without a budget of requests. Of the options these
+#       are its own, all others are the server's: name (default "tenant"), schema ("mail"), mapping =>
 #       { … }, user (of the mapping: PUBLIC). undef leaves an option out.
 #   $node->load_truth($service, $table, $from, $to[, $as_of])
 #       Makes the plain table with what the service holds in [from, to).
@@ -338,6 +338,7 @@ sub create_server
 		authority_url => $service->origin,
 		resource => $service->origin,
 		ca_file => $service->{ca_file},
+		quota_requests => 0,    # a test of the budget says so
 		%options);
 
 	$self->sql('CREATE EXTENSION IF NOT EXISTS o365_msgtrace;'

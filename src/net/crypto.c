@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "auth/crypto.h"
+#include "net/crypto.h"
 
 #include <openssl/evp.h>
 
