@@ -176,7 +176,8 @@ remove_shared_memory() {
 
 # ---- building ----------------------------------------------------------------
 
-# Prints the clone's source files, without what a build in the clone made.
+# Prints the clone's source files, without what a build in the clone made. (In a
+# worktree of git, .git is a file.)
 source_files() {
 	(cd "$1" && find . \( -name .git -o -type d \( -name results -o -name tmp_check \) \) -prune -o \
 		-type f ! -name '*.[od]' ! -name '*.so' ! -name '*.bc' ! -name '*.a' \
