@@ -154,6 +154,19 @@ CREATE FOREIGN TABLE regress_trace_table (
 	extra text OPTIONS (field 'somethingNew')
 ) SERVER regress_trace OPTIONS ("table" 'message_trace', page_size '10', normalize 'true', rows_per_day '5');
 
+-- server and mapping meet when they are used
+\set VERBOSITY terse
+SELECT count(*) FROM regress_trace_table;  -- ERROR
+ALTER SERVER regress_trace OPTIONS (SET api 'reporting', SET page_size '2000', DROP tenant_id);
+ALTER USER MAPPING FOR PUBLIC SERVER regress_trace
+	OPTIONS (ADD client_id 'app', ADD client_secret 'Xq~8s', SET auth 'oauth', DROP username, DROP password);
+SELECT count(*) FROM regress_trace_table;  -- ERROR
+ALTER FOREIGN TABLE regress_trace_table OPTIONS (SET page_size '2001');
+SELECT count(*) FROM regress_trace_table;  -- ERROR
+ALTER FOREIGN TABLE regress_trace_table OPTIONS (SET page_size '10');
+ALTER SERVER regress_trace OPTIONS (ADD tenant_id 'contoso.com');
+\set VERBOSITY default
+
 -- a column that stands for nothing is an error as soon as the table is used
 ALTER FOREIGN TABLE regress_trace_table ADD COLUMN subjct text;
 EXPLAIN SELECT * FROM regress_trace_table;  -- ERROR

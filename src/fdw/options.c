@@ -389,6 +389,21 @@ read_credential(MsgTraceCredential *credential, const ServerAddress *address,
 	credential->password = text_option(given, "password");
 }
 
+/* What neither server nor mapping could know when it was made: the other one. */
+static void
+check_sign_in(const MsgTraceCredential *credential, const ServerAddress *address)
+{
+	if (credential->auth != MSGTRACE_AUTH_BASIC && credential->tenant_id == NULL)
+		refuse_missing("tenant_id", MSGTRACE_ON_SERVER);
+	if (credential->auth == MSGTRACE_AUTH_BASIC && address->graph)
+		ereport(
+			ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+			errmsg("basic sign-in does not go with the api \"graph\""),
+			errdetail("Microsoft Graph takes tokens only."),
+			errhint(
+				"Set the option auth of the user mapping to an oauth one, or the option api of the server to reporting."));
+}
+
 static void
 read_secret_names(MsgTraceSecretNames *secrets, const OptionLists *given)
 {
@@ -422,6 +437,8 @@ read_settings(MsgTraceSettings *settings, const ForeignServer *server, const Opt
 	find_address(&address, given);
 	check_page_size(&address, given); /* a table does not know its server when it is made */
 	read_session(&settings->session, &address, given);
+	if (given->lists[2] != NIL)
+		check_sign_in(&settings->session.credential, &address);
 	settings->session.server_id = server->serverid;
 	read_secret_names(&settings->secrets, given);
 	settings->tenant_label = first_of(text_option(given, "tenant_label"), server->servername);
