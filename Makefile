@@ -90,6 +90,10 @@ OBJS = \
 	src/auth/session.o \
 	src/net/crypto.o \
 	src/net/http.o \
+	src/net/http_text.o \
+	src/net/loop.o \
+	src/net/head.o \
+	src/net/body.o \
 	src/net/clock.o \
 	src/net/retry.o \
 	src/net/status.o \

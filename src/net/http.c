@@ -4,8 +4,7 @@
  *		HTTP requests that never block the backend, on curl's multi interface.
  *
  * curl tells us through two callbacks which sockets and which time it waits
- * for; both are put behind one epoll descriptor, and the backend waits for that
- * together with its latch.  An interrupt therefore ends any wait at once.
+ * for; both go into the loop that the backend waits for.
  *
  * curl calls back into us from C that knows nothing of longjmp: callbacks store
  * and return, and what they store is malloc'ed, because palloc may throw.
@@ -21,38 +20,15 @@
 
 #include <curl/curl.h>
 #include <signal.h>
-#include <sys/epoll.h>
-#include <sys/timerfd.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "libpq/pqsignal.h"
-#include "miscadmin.h"
-#include "storage/fd.h"
-#include "storage/latch.h"
-#include "utils/timestamp.h"
-#include "utils/wait_event.h"
-
-/* What a loop takes of the process's descriptors: epoll, timer, and curl's. */
-#define LOOP_DESCRIPTORS 6
+#include "net/body.h"
+#include "net/head.h"
+#include "net/loop.h"
 
 /* One read of a socket; larger than curl's 16 kB, for pages of 2 MB. */
 #define RECEIVE_BUFFER (256 * 1024L)
 
-/* A body of this size is kept allocated for the next page. */
-#define FIRST_BODY_SIZE (64 * 1024)
-
 #define MAX_EVENTS 8
-
-typedef struct Body
-{
-	char *data; /* malloc'ed, NUL-terminated */
-	size_t length;
-	size_t size;	/* allocated */
-	size_t ceiling; /* max_response_size */
-	bool too_large;
-	bool out_of_memory;
-} Body;
 
 struct MsgTraceHttp
 {
@@ -60,19 +36,12 @@ struct MsgTraceHttp
 	CURL *easy;
 	struct curl_slist *headers;
 	char *form; /* wiped and freed when the request ends */
-	int epoll_fd;
-	int timer_fd;
-	int descriptors;  /* reserved from the server's account */
-	int64 curl_alarm; /* when curl wants to be called, by uptime(), or 0 */
-	int64 own_alarm;  /* when our caller does, or 0 */
-	bool in_flight;	  /* easy is in multi */
-	bool ended;		  /* reply is valid */
-	Body body;
-	bool confidential;	  /* the body answers a form with a secret: wipe it */
-	int retry_after;	  /* seconds, -1 = no such header */
-	TimestampTz retry_at; /* the same as a date; 0 = no such header */
-	TimestampTz date;	  /* 0 = no such header */
-	TimestampTz date_at;  /* our clock when it came: the body may take minutes */
+	MsgTraceLoop loop;
+	bool in_flight; /* easy is in multi */
+	bool ended;		/* reply is valid */
+	MsgTraceHead head;
+	MsgTraceBody body;
+	bool confidential; /* the body answers a form with a secret: wipe it */
 	char error[CURL_ERROR_SIZE];
 	MsgTraceHttpReply reply;
 	MemoryContextCallback *owner; /* NULL in the pool */
@@ -100,18 +69,13 @@ unblock_signals(const sigset_t *before)
 	sigprocmask(SIG_SETMASK, before, NULL);
 }
 
-/* What is allocated is kept for the next answer, but nothing of this one. */
 static void
-forget_body(MsgTraceHttp *http)
+forget_answer(MsgTraceHttp *http)
 {
-	Body *body = &http->body;
-
-	if (body->data && http->confidential)
-		explicit_bzero(body->data, body->size);
-	else if (body->data)
-		body->data[0] = '\0';
-	body->length = 0;
+	msgtrace_head_clear(&http->head);
+	msgtrace_body_clear(&http->body, http->confidential);
 	http->confidential = false;
+	http->ended = false;
 }
 
 static void
@@ -125,53 +89,12 @@ wipe_form(MsgTraceHttp *http)
 	}
 }
 
-/* ---------------------------------------------------------------- timer */
-
-/* Microseconds by the clock of the timer, which nobody sets. */
-static int64
-uptime(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * USECS_PER_SEC + now.tv_nsec / 1000;
-}
-
-static void
-arm_timer(MsgTraceHttp *http)
-{
-	struct itimerspec spec = {0};
-	int64 when = http->curl_alarm;
-
-	if (when == 0 || (http->own_alarm != 0 && http->own_alarm < when))
-		when = http->own_alarm;
-	if (when != 0)
-	{
-		/* zero would disarm it, so what is due is due in a microsecond */
-		int64 wait = Max(when - uptime(), 1);
-
-		spec.it_value.tv_sec = wait / USECS_PER_SEC;
-		spec.it_value.tv_nsec = (wait % USECS_PER_SEC) * 1000;
-	}
-	timerfd_settime(http->timer_fd, 0, &spec, NULL);
-}
-
-void
-msgtrace_http_set_alarm(MsgTraceHttp *http, int64 delay)
-{
-	http->own_alarm = delay < 0 ? 0 : uptime() + delay * 1000;
-	arm_timer(http);
-}
-
 /* ------------------------------------------------------ curl's callbacks */
 
 static int
 on_timer(CURLM *multi pg_attribute_unused(), long timeout_ms, void *arg)
 {
-	MsgTraceHttp *http = arg;
-
-	http->curl_alarm = timeout_ms < 0 ? 0 : uptime() + timeout_ms * 1000;
-	arm_timer(http);
+	msgtrace_loop_set_alarm(&((MsgTraceHttp *) arg)->loop, MSGTRACE_ALARM_LIBRARY, timeout_ms);
 	return 0;
 }
 
@@ -179,124 +102,26 @@ static int
 on_socket(CURL *easy pg_attribute_unused(), curl_socket_t fd, int what, void *arg,
 		  void *socket_arg pg_attribute_unused())
 {
-	MsgTraceHttp *http = arg;
-	struct epoll_event event = {.data.fd = fd};
+	MsgTraceLoop *loop = &((MsgTraceHttp *) arg)->loop;
 
 	if (what == CURL_POLL_REMOVE)
-	{
-		epoll_ctl(http->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-		return 0;
-	}
-	if (what & CURL_POLL_IN)
-		event.events |= EPOLLIN;
-	if (what & CURL_POLL_OUT)
-		event.events |= EPOLLOUT;
-	if (epoll_ctl(http->epoll_fd, EPOLL_CTL_MOD, fd, &event) != 0)
-		epoll_ctl(http->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+		msgtrace_loop_forget(loop, fd);
+	else
+		msgtrace_loop_watch(loop, fd, (what & CURL_POLL_IN) != 0, (what & CURL_POLL_OUT) != 0);
 	return 0;
-}
-
-static bool
-make_room(Body *body, size_t more)
-{
-	size_t needed = body->length + more + 1;
-	size_t size = Max(body->size, FIRST_BODY_SIZE);
-	char *data;
-
-	if (needed <= body->size)
-		return true;
-	while (size < needed)
-		size *= 2;
-	data = realloc(body->data, size);
-	if (data == NULL)
-		return false;
-	body->data = data;
-	body->size = size;
-	return true;
 }
 
 /* A count short of what was offered makes curl end the request. */
 static size_t
 on_body(char *data, size_t one, size_t count, void *arg)
 {
-	Body *body = arg;
-	size_t length = one * count;
-
-	body->too_large = length > body->ceiling - body->length;
-	if (body->too_large)
-		return 0;
-	body->out_of_memory = !make_room(body, length);
-	if (body->out_of_memory)
-		return 0;
-	memcpy(body->data + body->length, data, length);
-	body->length += length;
-	body->data[body->length] = '\0';
-	return length;
-}
-
-/*
- * The value of a header line if it is of this name, copied to `value`.
- */
-static bool
-header_value(const char *line, size_t length, const char *name, char *value, size_t size)
-{
-	size_t skip = strlen(name);
-
-	if (length <= skip || pg_strncasecmp(line, name, skip) != 0)
-		return false;
-	length = Min(length - skip, size - 1);
-	memcpy(value, line + skip, length);
-	value[length] = '\0';
-	return true;
-}
-
-/* An HTTP date; 0 when it is none, or one that no clock shows. */
-static TimestampTz
-read_date(const char *value)
-{
-	static const time_t last_of_9999 = INT64CONST(253402300799);
-	time_t date = curl_getdate(value, NULL);
-
-	return date > 0 && date <= last_of_9999 ? time_t_to_timestamptz(date) : 0;
-}
-
-/* Retry-After is a number of seconds or a date. */
-static void
-read_retry_after(MsgTraceHttp *http, const char *value)
-{
-	char *end;
-	long seconds = strtol(value, &end, 10);
-
-	if (end != value)
-		http->retry_after = (int) Min(Max(seconds, 0), INT_MAX);
-	else
-		http->retry_at = read_date(value);
-}
-
-/* A date is meant by the service's clock, so it is compared with its Date. */
-static int
-retry_after(const MsgTraceHttp *http)
-{
-	TimestampTz now = http->date != 0 ? http->date : GetCurrentTimestamp();
-
-	if (http->retry_at == 0)
-		return http->retry_after;
-	return (int) Min(Max((http->retry_at - now) / USECS_PER_SEC, 0), INT_MAX);
+	return msgtrace_body_add(arg, data, one * count) ? one * count : 0;
 }
 
 static size_t
 on_header(char *line, size_t one, size_t count, void *arg)
 {
-	MsgTraceHttp *http = arg;
-	char value[64];
-
-	if (header_value(line, count, "Date:", value, sizeof(value)))
-	{
-		http->date = read_date(value);
-		http->date_at = GetCurrentTimestamp();
-	}
-	else if (header_value(line, count, "Retry-After:", value, sizeof(value)))
-		read_retry_after(http, value);
+	msgtrace_head_add(arg, line, one * count);
 	return one * count;
 }
 
@@ -324,14 +149,9 @@ destroy(MsgTraceHttp *http)
 		curl_easy_cleanup(http->easy);
 	if (http->multi)
 		curl_multi_cleanup(http->multi);
-	if (http->epoll_fd >= 0)
-		close(http->epoll_fd);
-	if (http->timer_fd >= 0)
-		close(http->timer_fd);
-	while (http->descriptors-- > 0)
-		ReleaseExternalFD();
-	forget_body(http);
-	free(http->body.data);
+	msgtrace_loop_close(&http->loop);
+	forget_answer(http);
+	msgtrace_body_free(&http->body);
 	free(http);
 }
 
@@ -347,31 +167,9 @@ on_owner_gone(void *arg)
 }
 
 static bool
-reserve_descriptors(MsgTraceHttp *http)
-{
-	while (http->descriptors < LOOP_DESCRIPTORS)
-	{
-		if (!AcquireExternalFD())
-			return false;
-		http->descriptors++;
-	}
-	return true;
-}
-
-static bool
 set_up(MsgTraceHttp *http)
 {
-	struct epoll_event event = {.events = EPOLLIN};
-
-	http->epoll_fd = http->timer_fd = -1;
-	if (!reserve_descriptors(http))
-		return false;
-	http->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	http->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (http->epoll_fd < 0 || http->timer_fd < 0)
-		return false;
-	event.data.fd = http->timer_fd;
-	if (epoll_ctl(http->epoll_fd, EPOLL_CTL_ADD, http->timer_fd, &event) != 0)
+	if (!msgtrace_loop_open(&http->loop))
 		return false;
 	http->multi = curl_multi_init();
 	http->easy = curl_easy_init();
@@ -448,10 +246,8 @@ msgtrace_http_close(MsgTraceHttp *http)
 	}
 	end_request(http);
 	msgtrace_http_set_alarm(http, -1);
-	http->ended = false;
-	forget_body(http);
-	free(http->body.data);
-	memset(&http->body, 0, sizeof(http->body));
+	forget_answer(http);
+	msgtrace_body_free(&http->body);
 	idle_loop = http;
 }
 
@@ -486,7 +282,7 @@ set_options(MsgTraceHttp *http, const MsgTraceHttpOptions *options, const char *
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, &http->body);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(easy, CURLOPT_HEADERDATA, http);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, &http->head);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) options->connect_timeout);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) options->request_timeout);
@@ -513,19 +309,6 @@ set_options(MsgTraceHttp *http, const MsgTraceHttpOptions *options, const char *
 	}
 }
 
-static void
-forget_last_answer(MsgTraceHttp *http, const MsgTraceHttpOptions *options)
-{
-	http->ended = false;
-	forget_body(http);
-	http->body.ceiling = options->max_response_size;
-	http->body.too_large = http->body.out_of_memory = false;
-	http->retry_after = -1;
-	http->retry_at = 0;
-	http->date = 0;
-	http->error[0] = '\0';
-}
-
 bool
 msgtrace_http_start(MsgTraceHttp *http, const MsgTraceHttpOptions *options, const char *url,
 					const char *const *headers, const char *form)
@@ -534,7 +317,9 @@ msgtrace_http_start(MsgTraceHttp *http, const MsgTraceHttpOptions *options, cons
 	sigset_t before;
 
 	end_request(http);
-	forget_last_answer(http, options);
+	forget_answer(http);
+	http->body.ceiling = options->max_response_size;
+	http->error[0] = '\0';
 	if (!add_headers(http, headers))
 		return false;
 	if (form && (http->form = strdup(form)) == NULL)
@@ -601,61 +386,47 @@ take_reply(MsgTraceHttp *http, CURLcode rc)
 	reply->http_status = (int) http_status;
 	reply->body = http->body.data ? http->body.data : "";
 	reply->length = http->body.length;
-	reply->date = http->date;
-	reply->date_at = http->date_at;
-	reply->retry_after = retry_after(http);
+	reply->date = http->head.date;
+	reply->date_at = http->head.date_at;
+	reply->retry_after = msgtrace_head_retry_after(&http->head);
 	http->ended = true;
 	end_request(http);
 }
 
 static void
-drain_timer(MsgTraceHttp *http)
+handle_event(MsgTraceHttp *http, const MsgTraceLoopEvent *event)
 {
-	uint64 expirations;
+	int running;
+	int what = (event->readable ? CURL_CSELECT_IN : 0) | (event->writable ? CURL_CSELECT_OUT : 0) |
+			   (event->failed ? CURL_CSELECT_ERR : 0);
 
-	if (read(http->timer_fd, &expirations, sizeof(expirations)) < 0)
-		return; /* not due after all */
+	curl_multi_socket_action(http->multi, event->fd, what, &running);
 }
 
 static void
-handle_event(MsgTraceHttp *http, const struct epoll_event *event)
+handle_timeout(MsgTraceHttp *http)
 {
 	int running;
-	int what = 0;
 
-	if (event->data.fd == http->timer_fd)
-	{
-		drain_timer(http);
-		if (http->curl_alarm != 0 && http->curl_alarm <= uptime())
-		{
-			http->curl_alarm = 0;
-			curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-		}
-		arm_timer(http);
-		return;
-	}
-	if (event->events & (EPOLLIN | EPOLLHUP))
-		what |= CURL_CSELECT_IN;
-	if (event->events & EPOLLOUT)
-		what |= CURL_CSELECT_OUT;
-	if (event->events & EPOLLERR)
-		what |= CURL_CSELECT_ERR;
-	curl_multi_socket_action(http->multi, event->data.fd, what, &running);
+	msgtrace_loop_set_alarm(&http->loop, MSGTRACE_ALARM_LIBRARY, -1);
+	curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 }
 
 bool
 msgtrace_http_poll(MsgTraceHttp *http)
 {
-	struct epoll_event events[MAX_EVENTS];
+	MsgTraceLoopEvent events[MAX_EVENTS];
 	sigset_t before;
 	CURLMsg *message;
 	int count;
 	int left;
 
 	block_signals(&before);
-	count = epoll_wait(http->epoll_fd, events, MAX_EVENTS, 0);
+	count = msgtrace_loop_events(&http->loop, events, MAX_EVENTS);
 	for (int i = 0; i < count; i++)
 		handle_event(http, &events[i]);
+	if (msgtrace_loop_is_due(&http->loop, MSGTRACE_ALARM_LIBRARY))
+		handle_timeout(http);
 	unblock_signals(&before);
 
 	while ((message = curl_multi_info_read(http->multi, &left)) != NULL)
@@ -666,7 +437,7 @@ msgtrace_http_poll(MsgTraceHttp *http)
 			break;
 		}
 	}
-	return http->ended || (http->own_alarm != 0 && http->own_alarm <= uptime());
+	return http->ended || msgtrace_loop_is_due(&http->loop, MSGTRACE_ALARM_CALLER);
 }
 
 const MsgTraceHttpReply *
@@ -676,16 +447,15 @@ msgtrace_http_reply(MsgTraceHttp *http)
 }
 
 void
+msgtrace_http_set_alarm(MsgTraceHttp *http, int64 delay)
+{
+	msgtrace_loop_set_alarm(&http->loop, MSGTRACE_ALARM_CALLER, delay);
+}
+
+void
 msgtrace_http_wait(MsgTraceHttp *http)
 {
-	int events = WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE | WL_EXIT_ON_PM_DEATH,
-								   http->epoll_fd, -1, PG_WAIT_EXTENSION);
-
-	if (events & WL_LATCH_SET)
-	{
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
+	msgtrace_loop_wait(&http->loop);
 }
 
 /* ------------------------------------------------------------------ URLs */
@@ -739,45 +509,4 @@ msgtrace_http_is_plain_url(const char *url)
 		curl_free(part);
 	}
 	return plain;
-}
-
-/* Our own, since curl's may run out of memory in a way that we could not report. */
-char *
-msgtrace_http_escape(const char *text)
-{
-	static const char unreserved[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-	static const char hex[] = "0123456789ABCDEF";
-	char *escaped = palloc(strlen(text) * 3 + 1);
-	char *out = escaped;
-
-	for (; *text; text++)
-	{
-		unsigned char c = (unsigned char) *text;
-
-		if (strchr(unreserved, c))
-			*out++ = *text;
-		else
-		{
-			*out++ = '%';
-			*out++ = hex[c >> 4];
-			*out++ = hex[c & 15];
-		}
-	}
-	*out = '\0';
-	return escaped;
-}
-
-char *
-msgtrace_http_unescape(const char *text)
-{
-	char *copy = pstrdup(text); /* before curl allocates: this may throw */
-	char *unescaped = curl_easy_unescape(NULL, text, 0, NULL);
-
-	if (unescaped)
-	{
-		strlcpy(copy, unescaped, strlen(text) + 1); /* it is never longer */
-		curl_free(unescaped);
-	}
-	return copy;
 }

@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "net/http_text.h"
 #include "net/status.h"
 
 typedef struct MsgTraceHttp MsgTraceHttp;
@@ -85,11 +86,5 @@ extern bool msgtrace_http_same_origin(const char *one, const char *other);
 
 /* Only scheme, host, port and path: no user, no query, no fragment? */
 extern bool msgtrace_http_is_plain_url(const char *url);
-
-/* A new string with everything but unreserved characters percent-encoded. */
-extern char *msgtrace_http_escape(const char *text);
-
-/* The other way round, for people to read; the text as it is if that fails. */
-extern char *msgtrace_http_unescape(const char *text);
 
 #endif /* MSGTRACE_HTTP_H */

@@ -8,7 +8,7 @@
 #include "net/status.h"
 
 #include "mb/pg_wchar.h"
-#include "net/http.h"
+#include "net/http_text.h"
 #include "utils/memutils.h"
 
 /* The service's words are shown to a human; no human reads more than this. */

@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_text.h
+ *		Texts of HTTP that need no connection.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MSGTRACE_HTTP_TEXT_H
+#define MSGTRACE_HTTP_TEXT_H
+
+#include "postgres.h"
+
+/* A UUID in its usual form, and its NUL. */
+#define MSGTRACE_UUID_SIZE 37
+
+/* A new string with everything but unreserved characters percent-encoded. */
+extern char *msgtrace_http_escape(const char *text);
+
+/* The other way round, for people to read. */
+extern char *msgtrace_http_unescape(const char *text);
+
+/* A fresh random UUID (version 4); false, and "", when there is no randomness. */
+extern bool msgtrace_http_new_uuid(char *uuid);
+
+#endif /* MSGTRACE_HTTP_TEXT_H */
