@@ -11,6 +11,7 @@
  */
 #include "fdw/error.h"
 
+#include "auth/claims.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/timestamp.h"
@@ -50,14 +51,10 @@ static const FaultText fault_texts[] = {
 							"Raise the server option max_response_size, or lower page_size."},
 	[MSGTRACE_SIGN_IN_REFUSED] = {ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
 								  "%s was refused", NULL},
-	[MSGTRACE_UNAUTHORIZED] =
-		{ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
-		 "the service did not accept the token for %s",
-		 "Check the server options tenant_id and resource. If the words above name 8bd644d1-64a1-4d4b-ae52-2e0cbf64e373, its service principal is missing in the tenant: see README."},
-	[MSGTRACE_FORBIDDEN] =
-		{ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
-		 "the service denied access to %s",
-		 "Grant the application permission ExchangeMessageTrace.Read.All with admin consent, and create the service principal of app 8bd644d1-64a1-4d4b-ae52-2e0cbf64e373; it takes effect after hours. See README."},
+	[MSGTRACE_UNAUTHORIZED] = {ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
+							   "the service did not accept the token for %s", NULL},
+	[MSGTRACE_FORBIDDEN] = {ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
+							"the service denied access to %s", NULL},
 	[MSGTRACE_THROTTLED] =
 		{ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
 		 "the tenant's request limit stayed exhausted during %s",
@@ -95,23 +92,106 @@ typedef struct EntraHint
 	const char *hint;
 } EntraHint;
 
+/* clang-format off: code, hint */
 static const EntraHint entra_hints[] = {
-	{7000215,
-	 "The option client_secret of the user mapping is wrong: give the secret's value, not its id."},
-	{7000222,
-	 "The client secret has expired: make a new one in the app registration and put it into the user mapping."},
 	{700016,
 	 "The app registration is not in this tenant: check client_id in the user mapping and tenant_id of the server."},
 	{90002, "There is no such tenant: check the server option tenant_id."},
-	{70011, "The scope is wrong: check the server option resource."},
-	{65001, "An administrator of the tenant has not consented to the application's permissions."},
-	{53003, "A conditional access policy of the tenant blocks the application."}};
+	{700027,
+	 "The certificate is not registered with the application, or private_key_file is not its key: upload the certificate to the app registration (Certificates & secrets), and check certificate_file and private_key_file in the user mapping."},
+	{7000215,
+	 "The client secret is wrong: give its value, not its id, as client_secret of the user mapping or as the stored secret."},
+	{7000222,
+	 "The client secret has expired: make a new one in the app registration and put it into the user mapping or the stored secret."},
+	{700024, "The signed assertion is outside of its time: set the clock of this machine."},
+	{65001,
+	 "An administrator of the tenant has not consented to the application's permissions: grant admin consent in the app registration (API permissions)."},
+	{70011,
+	 "The scope is wrong: check the server option resource; its default fits the plan and the API."},
+	{53003,
+	 "A conditional access policy of the tenant blocks the application: have this machine's address or the application excepted from it."}};
+/* clang-format on */
+
+/* ------------------------------------------------------------------ hints */
+
+/* Microsoft's "Transport Data Platform", by the start of its id as people search for it. */
+#define PRINCIPAL_START "8bd644d1"
+
+const char *const msgtrace_error_principal_hint =
+	"The tenant lacks the service principal of Microsoft's Transport Data Platform. Create it with: az ad sp create --id 8bd644d1-64a1-4d4b-ae52-2e0cbf64e373 -- it takes hours until it works.";
+
+static bool
+names_principal(const char *words)
+{
+	size_t length = strlen(PRINCIPAL_START);
+
+	for (; words && *words; words++)
+	{
+		if (pg_strncasecmp(words, PRINCIPAL_START, length) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+msgtrace_error_names_principal(const MsgTraceStatus *status)
+{
+	return (status->http_status == 401 || status->http_status == 403) &&
+		   (names_principal(status->words) || names_principal(status->code));
+}
+
+static bool
+is_reporting(const char *api)
+{
+	return api && strcmp(api, "reporting") == 0;
+}
+
+const char *
+msgtrace_error_permission(const char *api)
+{
+	return is_reporting(api) ? "ReportingWebService.Read.All" : "ExchangeMessageTrace.Read.All";
+}
+
+const char *
+msgtrace_error_permission_hint(const char *api, const char *roles)
+{
+	const char *of = is_reporting(api) ? "Office 365 Exchange Online" : "Microsoft Graph";
+
+	if (*roles == '\0')
+		return psprintf(
+			"The token carries no role: delegated instead of application permission, or consent missing. Grant the application permission %s of %s, with admin consent.",
+			msgtrace_error_permission(api), of);
+	return psprintf(
+		"The token does not carry the permission that this API asks for. Grant the application permission %s of %s, with admin consent; the next token will carry it.",
+		msgtrace_error_permission(api), of);
+}
+
+static bool
+has_permission(const MsgTraceStatus *status)
+{
+	MsgTraceClaims claims = {.readable = true, .roles = status->roles};
+
+	return msgtrace_claims_have_role(&claims, msgtrace_error_permission(status->api));
+}
+
+/* A token refused: what it carries tells a missing permission from the rest. */
+static const char *
+hint_for_refused_token(const MsgTraceStatus *status)
+{
+	if (msgtrace_error_names_principal(status))
+		return msgtrace_error_principal_hint;
+	if (status->roles && !has_permission(status))
+		return msgtrace_error_permission_hint(status->api, status->roles);
+	if (status->fault == MSGTRACE_UNAUTHORIZED)
+		return "Check the server options tenant_id, resource and report_url: the token is for one tenant and one API.";
+	if (is_reporting(status->api))
+		return "The application needs a role in Entra ID besides its permission: Global Reader, Security Reader or Exchange Administrator; an account for basic sign-in needs Message Tracking and View-Only Recipients.";
+	return "The permission ExchangeMessageTrace.Read.All needs admin consent, and the tenant the service principal of app 8bd644d1-64a1-4d4b-ae52-2e0cbf64e373 (az ad sp create --id 8bd644d1-64a1-4d4b-ae52-2e0cbf64e373); both take effect after hours.";
+}
 
 static const char *
-hint_for(const MsgTraceStatus *status)
+hint_for_sign_in(const MsgTraceStatus *status)
 {
-	if (status->fault != MSGTRACE_SIGN_IN_REFUSED)
-		return fault_texts[status->fault].hint;
 	for (size_t i = 0; i < lengthof(entra_hints); i++)
 	{
 		if (entra_hints[i].code == status->entra_code)
@@ -119,6 +199,23 @@ hint_for(const MsgTraceStatus *status)
 	}
 	return "Check the server options tenant_id and authority_url, and client_id and client_secret of the user mapping.";
 }
+
+static const char *
+hint_for(const MsgTraceStatus *status)
+{
+	switch (status->fault)
+	{
+		case MSGTRACE_SIGN_IN_REFUSED:
+			return hint_for_sign_in(status);
+		case MSGTRACE_UNAUTHORIZED:
+		case MSGTRACE_FORBIDDEN:
+			return hint_for_refused_token(status);
+		default:
+			return fault_texts[status->fault].hint;
+	}
+}
+
+/* ---------------------------------------------------------------- details */
 
 static void
 append_service_words(StringInfo detail, const MsgTraceStatus *status)
@@ -192,20 +289,29 @@ detail_of(const MsgTraceStatus *status, const MsgTracePagerCounts *counts)
 }
 
 void
-msgtrace_error_raise(const MsgTraceStatus *status, const MsgTracePagerCounts *counts)
+msgtrace_error_describe(MsgTraceErrorText *text, const MsgTraceStatus *status,
+						const MsgTracePagerCounts *counts)
 {
-	const FaultText *text = &fault_texts[status->fault];
-	const char *detail = detail_of(status, counts);
-	const char *asked = status->asked ? status->asked : "the message trace";
-	char *message;
+	const FaultText *fault = &fault_texts[status->fault];
 
 	Assert(status->fault != MSGTRACE_OK);
+	text->sqlstate = fault->sqlstate;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	message = psprintf(text->message, asked);
+	text->message = psprintf(fault->message, status->asked ? status->asked : "the message trace");
 #pragma GCC diagnostic pop
-	ereport(ERROR, errcode(text->sqlstate), errmsg_internal("%s", message),
-			*detail ? errdetail_internal("%s", detail) : 0, errhint("%s", hint_for(status)));
+	text->detail = detail_of(status, counts);
+	text->hint = hint_for(status);
+}
+
+void
+msgtrace_error_raise(const MsgTraceStatus *status, const MsgTracePagerCounts *counts)
+{
+	MsgTraceErrorText text;
+
+	msgtrace_error_describe(&text, status, counts);
+	ereport(ERROR, errcode(text.sqlstate), errmsg_internal("%s", text.message),
+			*text.detail ? errdetail_internal("%s", text.detail) : 0, errhint("%s", text.hint));
 }
 
 void

@@ -18,6 +18,30 @@
 MSGTRACE_NORETURN extern void msgtrace_error_raise(const MsgTraceStatus *status,
 												   const MsgTracePagerCounts *counts);
 
+/* What it would raise, in parts.  The detail may be empty. */
+typedef struct MsgTraceErrorText
+{
+	int sqlstate;
+	char *message;
+	char *detail;
+	const char *hint;
+} MsgTraceErrorText;
+
+extern void msgtrace_error_describe(MsgTraceErrorText *text, const MsgTraceStatus *status,
+									const MsgTracePagerCounts *counts);
+
+/* Is it the refusal of a tenant that lacks the service principal of Microsoft's app? */
+extern bool msgtrace_error_names_principal(const MsgTraceStatus *status);
+
+/* The application permission that this API asks for. */
+extern const char *msgtrace_error_permission(const char *api);
+
+/* What to do about a token that carries these roles, the permission not among them. */
+extern const char *msgtrace_error_permission_hint(const char *api, const char *roles);
+
+/* What to do when the service principal is missing. */
+extern const char *const msgtrace_error_principal_hint;
+
 /*
  * In a PG_CATCH, outside the error context: the input function of a column's
  * type has refused a value.  Raises an error that says which.

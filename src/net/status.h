@@ -57,6 +57,8 @@ typedef struct MsgTraceStatus
 	const char *code;		/* the service's own error code */
 	const char *words;		/* the service's or the library's own words */
 	const char *request_id; /* the service's id of the request */
+	const char *api;		/* "graph" or "reporting"; static */
+	const char *roles;		/* of the token refused; NULL = not known */
 	const char *row_id;		/* of a bad row, where it has one */
 	const char *field;		/* of a bad row */
 	int page;				/* of its slice, from 1 */

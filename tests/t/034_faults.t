@@ -84,11 +84,11 @@ sub fails
 	my $check = sub { push @wrong, $_[1] if !$_[0] };
 	if ($error)
 	{
-		$check->($error->{sqlstate} =~ /^(?:HV|08|5)/, 'the class of SQLSTATE');
+		$check->(scalar($error->{sqlstate} =~ /^(?:HV|08|5)/), 'the class of SQLSTATE');
 		$check->($error->{sqlstate} eq ($expected{sqlstate} // $error->{sqlstate}), 'the SQLSTATE');
 		for my $part ('message', 'detail', 'hint')
 		{
-			$check->($error->{$part} =~ ($expected{$part} // qr/\w/), "the $part");
+			$check->(scalar($error->{$part} =~ ($expected{$part} // qr/\w/)), "the $part");
 		}
 		$check->(scalar $service->list_requests <= $expected{most}, 'the number of list requests')
 		  if defined $expected{most};
