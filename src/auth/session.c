@@ -14,6 +14,7 @@
  */
 #include "auth/session.h"
 
+#include "auth/claims.h"
 #include "net/document.h"
 #include "net/retry.h"
 #include "portability/instr_time.h"
@@ -54,6 +55,7 @@ msgtrace_session_open(MemoryContext context, const MsgTraceSessionConfig *config
 	session->config = config;
 	session->status = status;
 	status->secret = config->credential.client_secret;
+	status->api = config->api;
 	session->context = context;
 	session->clock = msgtrace_clock_of(config->report_url);
 	session->retry.policy = &config->retry;
@@ -276,6 +278,19 @@ msgtrace_session_note_refusal(MsgTraceSession *session)
 	msgtrace_document_free(document);
 }
 
+/* What the refused token carries tells a missing permission from the rest. */
+static void
+note_roles(MsgTraceStatus *status)
+{
+	MsgTraceClaims claims;
+
+	if (status->token == NULL)
+		return;
+	msgtrace_claims_read(&claims, status->token);
+	if (claims.readable)
+		status->roles = msgtrace_status_keep(status, claims.roles);
+}
+
 static MsgTraceFault
 final_fault_of(int http_status)
 {
@@ -320,6 +335,7 @@ end_request(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 	if (fault != MSGTRACE_OK)
 	{
 		msgtrace_session_note_refusal(session);
+		note_roles(status);
 		fail(session, fault);
 	}
 }
