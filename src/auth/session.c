@@ -58,7 +58,7 @@ msgtrace_session_open(MemoryContext context, const MsgTraceSessionConfig *config
 	status->api = config->api;
 	session->context = context;
 	session->clock = msgtrace_clock_of(config->report_url);
-	session->retry.policy = &config->retry;
+	msgtrace_retry_init(&session->retry, &config->retry);
 	session->state = ENDED;
 	session->http = msgtrace_http_open(context, status);
 
@@ -216,6 +216,7 @@ pause_for_retry(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 {
 	int64 delay = msgtrace_retry_delay(&session->retry, reply);
 
+	session->counts.ignored_retry_after = session->retry.ignored;
 	if (delay < 0)
 		return false;
 	session->counts.retries++;
@@ -314,8 +315,6 @@ end_request(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 	MsgTraceFault fault;
 
 	session->counts.bytes += reply->length;
-	if (pause_for_retry(session, reply))
-		return;
 	if (reply->fault == MSGTRACE_OK && reply->http_status == 401 && !session->renewed)
 	{
 		session->renewed = true;
@@ -323,6 +322,8 @@ end_request(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 		session->state = STARTING;
 		return;
 	}
+	if (pause_for_retry(session, reply))
+		return;
 	status->http_status = reply->fault == MSGTRACE_OK ? reply->http_status : 0;
 	if (reply->fault != MSGTRACE_OK)
 	{

@@ -77,8 +77,9 @@ typedef struct MsgTraceSessionCounts
 	int64 requests; /* list requests sent, retries included */
 	int64 retries;
 	int64 sign_ins;
-	int64 bytes;  /* of bodies, after decompression */
-	int64 waited; /* microseconds in which the backend waited */
+	int64 bytes;			 /* of bodies, after decompression */
+	int64 waited;			 /* microseconds in which the backend waited */
+	int ignored_retry_after; /* seconds: the longest beyond max_retry_after; 0 = none */
 } MsgTraceSessionCounts;
 
 typedef enum MsgTraceProgress

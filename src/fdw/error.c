@@ -42,11 +42,16 @@ static const FaultText fault_texts[] = {
 		{ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
 		 "could not establish a trusted TLS connection for %s",
 		 "If a proxy inspects TLS here, name its certificate authority in the server option ca_file."},
+	[MSGTRACE_PROXY_REFUSED] =
+		{ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION, "the proxy did not let %s through",
+		 "Check the server options proxy and no_proxy; proxy_username and proxy_password belong to the user mapping."},
 	[MSGTRACE_TIMED_OUT] =
 		{ERRCODE_CONNECTION_FAILURE, "timeout while waiting for %s",
 		 "Raise the server option connect_timeout or request_timeout if the service is just slow."},
 	[MSGTRACE_BROKEN_OFF] = {ERRCODE_CONNECTION_FAILURE, "the connection broke off during %s",
 							 "Try again; nothing of the unfinished answer was used."},
+	[MSGTRACE_TOO_SLOW] = {ERRCODE_CONNECTION_FAILURE, "the answer to %s came too slowly",
+						   "Try again; check the network and the proxy on the way to the host."},
 	[MSGTRACE_TOO_LARGE] = {ERRCODE_FDW_ERROR, "the answer to %s is larger than max_response_size",
 							"Raise the server option max_response_size, or lower page_size."},
 	[MSGTRACE_SIGN_IN_REFUSED] = {ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
@@ -217,6 +222,16 @@ hint_for(const MsgTraceStatus *status)
 
 /* ---------------------------------------------------------------- details */
 
+/* By these Microsoft's support finds the request. */
+static void
+append_ids(StringInfo detail, const MsgTraceStatus *status)
+{
+	if (status->request_id)
+		appendStringInfo(detail, " (request-id %s)", status->request_id);
+	if (status->client_request_id)
+		appendStringInfo(detail, " (client-request-id %s)", status->client_request_id);
+}
+
 static void
 append_service_words(StringInfo detail, const MsgTraceStatus *status)
 {
@@ -232,8 +247,10 @@ append_service_words(StringInfo detail, const MsgTraceStatus *status)
 		appendStringInfo(detail, " %s", status->code);
 	if (status->words && *status->words)
 		appendStringInfo(detail, ": %s", status->words);
-	if (status->request_id)
-		appendStringInfo(detail, " (request-id %s)", status->request_id);
+	if (status->issuer)
+		appendStringInfo(detail, " (certificate of %s, issued by %s)", status->subject,
+						 status->issuer);
+	append_ids(detail, status);
 }
 
 static void
@@ -340,6 +357,15 @@ msgtrace_error_warn_of_skew(int64 seconds)
 		errdetail(
 			"now() in a query is this machine's; what the service holds goes by its own clock."),
 		errhint("Set the clock of this machine."));
+}
+
+void
+msgtrace_error_warn_of_retry_after(int seconds, int believed_ms)
+{
+	ereport(WARNING, errcode(ERRCODE_FDW_ERROR),
+			errmsg("the service asked to wait %d seconds, which was ignored", seconds),
+			errdetail("The server option max_retry_after is %d ms.", believed_ms),
+			errhint("Raise it if the service means what it says."));
 }
 
 void

@@ -51,6 +51,9 @@ extern void msgtrace_error_bad_value(const char *column, const char *row_id);
 /* Warn of clocks that differ. */
 extern void msgtrace_error_warn_of_skew(int64 seconds);
 
+/* Warn of a Retry-After beyond max_retry_after. */
+extern void msgtrace_error_warn_of_retry_after(int seconds, int believed_ms);
+
 /* Warn of what the service would not be asked for. */
 extern void msgtrace_error_warn_of_refused_end(const MsgTraceSlice *refused);
 

@@ -32,6 +32,7 @@ typedef struct TraceScan
 	List *value_states; /* ExprStates of its values */
 	MsgTracePagerConfig pager_config;
 	bool warned; /* of a constant that the normal form excludes */
+	bool warned_of_retry_after;
 
 	/* a loop's own: made at its first row, gone at a rescan */
 	MemoryContext loop_context;
@@ -198,6 +199,26 @@ msgtrace_end_scan(ForeignScanState *node)
 
 /* -------------------------------------------------------------- iterate */
 
+/* What does not end the query, but must not go unsaid. */
+static void
+give_warnings(TraceScan *scan)
+{
+	MsgTracePager *pager = scan->pager;
+	int64 skew = msgtrace_pager_skew_to_warn_of(pager);
+	int ignored = msgtrace_pager_session_counts(pager)->ignored_retry_after;
+	MsgTraceSlice refused;
+
+	if (skew != 0)
+		msgtrace_error_warn_of_skew(skew);
+	if (msgtrace_pager_refused_end(pager, &refused))
+		msgtrace_error_warn_of_refused_end(&refused);
+	if (ignored > 0 && !scan->warned_of_retry_after)
+	{
+		scan->warned_of_retry_after = true;
+		msgtrace_error_warn_of_retry_after(ignored, scan->settings.session.retry.max_retry_after);
+	}
+}
+
 static MsgTracePagerResult
 next_row(TraceScan *scan, const MsgTraceRow **row)
 {
@@ -206,6 +227,7 @@ next_row(TraceScan *scan, const MsgTraceRow **row)
 	while ((result = msgtrace_pager_next(scan->pager, row)) == MSGTRACE_WAIT)
 	{
 		msgtrace_stats_note_scan(scan->pager);
+		give_warnings(scan);
 		msgtrace_pager_wait(scan->pager); /* a cancel does not come back from here */
 	}
 	return result;
@@ -222,19 +244,6 @@ end_of_rows(TraceScan *scan, MsgTracePagerResult result)
 		msgtrace_error_warn_of_replaced(counts->replaced);
 }
 
-/* What does not end the query, but must not go unsaid. */
-static void
-give_warnings(MsgTracePager *pager)
-{
-	int64 skew = msgtrace_pager_skew_to_warn_of(pager);
-	MsgTraceSlice refused;
-
-	if (skew != 0)
-		msgtrace_error_warn_of_skew(skew);
-	if (msgtrace_pager_refused_end(pager, &refused))
-		msgtrace_error_warn_of_refused_end(&refused);
-}
-
 TupleTableSlot *
 msgtrace_iterate_scan(ForeignScanState *node)
 {
@@ -248,7 +257,7 @@ msgtrace_iterate_scan(ForeignScanState *node)
 		begin_loop(node, scan);
 	result = next_row(scan, &row);
 	msgtrace_stats_note_scan(scan->pager);
-	give_warnings(scan->pager);
+	give_warnings(scan);
 	if (result != MSGTRACE_ROW)
 	{
 		end_of_rows(scan, result);

@@ -43,7 +43,11 @@ typedef struct MsgTraceRetry
 	int retries;	 /* made for the request at hand */
 	int throttlings; /* 429s met in a row */
 	int64 throttled; /* ms spent waiting for them to end */
+	int ignored;	 /* seconds: the longest Retry-After that was not believed; 0 = none */
 } MsgTraceRetry;
+
+/* The policy must live as long. */
+extern void msgtrace_retry_init(MsgTraceRetry *retry, const MsgTraceRetryPolicy *policy);
 
 /* A new request begins. */
 extern void msgtrace_retry_reset(MsgTraceRetry *retry);

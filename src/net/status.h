@@ -20,13 +20,15 @@ typedef enum MsgTraceFault
 {
 	MSGTRACE_OK = 0,
 	/* the way to the service */
-	MSGTRACE_NO_CLIENT,	  /* the HTTP client could not be set up */
-	MSGTRACE_UNRESOLVED,  /* the host name has no address */
-	MSGTRACE_UNREACHABLE, /* no connection to the host */
-	MSGTRACE_UNTRUSTED,	  /* its certificate does not verify */
-	MSGTRACE_TIMED_OUT,	  /* connect_timeout or request_timeout */
-	MSGTRACE_BROKEN_OFF,  /* the connection ended in the middle */
-	MSGTRACE_TOO_LARGE,	  /* more than max_response_size */
+	MSGTRACE_NO_CLIENT,		/* the HTTP client could not be set up */
+	MSGTRACE_UNRESOLVED,	/* the host name has no address */
+	MSGTRACE_UNREACHABLE,	/* no connection to the host */
+	MSGTRACE_UNTRUSTED,		/* its certificate does not verify */
+	MSGTRACE_PROXY_REFUSED, /* the proxy, not the service, said no */
+	MSGTRACE_TIMED_OUT,		/* connect_timeout or request_timeout */
+	MSGTRACE_BROKEN_OFF,	/* the connection ended in the middle */
+	MSGTRACE_TOO_SLOW,		/* a body slower than any service */
+	MSGTRACE_TOO_LARGE,		/* more than max_response_size */
 	/* what the service said */
 	MSGTRACE_SIGN_IN_REFUSED, /* the token endpoint said no */
 	MSGTRACE_UNAUTHORIZED,	  /* 401, with a token just issued */
@@ -47,22 +49,25 @@ typedef enum MsgTraceFault
 typedef struct MsgTraceStatus
 {
 	MsgTraceFault fault;
-	MemoryContext context;	/* owns the strings below */
-	const char *secret;		/* never shown, should the other side echo it */
-	const char *token;		/* likewise; NULL while there is none */
-	const char *asked;		/* what was asked for, in words; static */
-	const char *url;		/* without its query */
-	int http_status;		/* 0 when there was no answer */
-	int entra_code;			/* the number in AADSTSnnn, or 0 */
-	const char *code;		/* the service's own error code */
-	const char *words;		/* the service's or the library's own words */
-	const char *request_id; /* the service's id of the request */
-	const char *api;		/* "graph" or "reporting"; static */
-	const char *roles;		/* of the token refused; NULL = not known */
-	const char *row_id;		/* of a bad row, where it has one */
-	const char *field;		/* of a bad row */
-	int page;				/* of its slice, from 1 */
-	TimestampTz slice_from; /* the slice being read, half-open */
+	MemoryContext context;		   /* owns the strings below */
+	const char *secret;			   /* never shown, should the other side echo it */
+	const char *token;			   /* likewise; NULL while there is none */
+	const char *asked;			   /* what was asked for, in words; static */
+	const char *url;			   /* without its query */
+	int http_status;			   /* 0 when there was no answer */
+	int entra_code;				   /* the number in AADSTSnnn, or 0 */
+	const char *code;			   /* the service's own error code */
+	const char *words;			   /* the service's or the library's own words */
+	const char *request_id;		   /* the service's id of the request */
+	const char *client_request_id; /* ours, sent along; NULL before the first */
+	const char *subject;		   /* of a certificate that is not trusted, or NULL */
+	const char *issuer;			   /* of the same */
+	const char *api;			   /* "graph" or "reporting"; static */
+	const char *roles;			   /* of the token refused; NULL = not known */
+	const char *row_id;			   /* of a bad row, where it has one */
+	const char *field;			   /* of a bad row */
+	int page;					   /* of its slice, from 1 */
+	TimestampTz slice_from;		   /* the slice being read, half-open */
 	TimestampTz slice_to;
 	int64 limit;   /* the limit reached: requests or bytes */
 	int64 seconds; /* clock skew, or time waited */

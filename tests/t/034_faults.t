@@ -185,7 +185,7 @@ survives('a body that is cut', [ { fault => 'cut' }, { fault => 'cut', after => 
 fails('… every time', [ { fault => 'cut', count => 50 } ], sqlstate => '08006', most => 4);
 survives('a body that drips', [ { fault => 'drip', bytes_per_second => 400_000 } ]);
 $node->create_server($service, %usual, name => 'impatient', schema => 'impatient', request_timeout => '300ms',
-	max_response_size => '256kB');
+	max_response_size => '256kB', max_retries => 0);
 fails('a body that drips for too long', [ { fault => 'drip', bytes_per_second => 1000, skip => 1 } ], schema => 'impatient',
 	sqlstate => '08006', message => qr/timeout/, hint => qr/request_timeout/);
 fails('headers that do not come', [ { fault => 'hang' } ], schema => 'impatient', sqlstate => '08006');
