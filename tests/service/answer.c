@@ -62,7 +62,9 @@ queue(Request *request, unsigned status, const char *type, struct MHD_Response *
 	moment_write_http(date, clock_now() + skew);
 	MHD_add_response_header(response, "Date", date);
 	MHD_add_response_header(response, "Content-Type", type);
-	if (extra.name)
+	if (request->log_number)
+		MHD_add_response_header(response, "request-id", request->id);
+	if (extra.name && *extra.value)
 		MHD_add_response_header(response, extra.name, extra.value);
 	if (request->log_number)
 		requestlog_answered(request->log_number, status, request->rows);
@@ -229,20 +231,18 @@ answer_graph_error(Request *request, unsigned status, const char *code, const ch
 				   ExtraHeader extra)
 {
 	const char *client_id = request_header(request, "client-request-id");
-	char id[GUID_SIZE];
 	char date[MOMENT_TEXT_SIZE];
 	Buffer body = {0};
 
-	answer_guid(id);
 	moment_write(date, clock_now(), 0, false);
 	buffer_add_text(&body, "{\"error\":{\"code\":");
 	buffer_add_json(&body, code);
 	buffer_add_text(&body, ",\"message\":");
 	buffer_add_json(&body, message);
-	buffer_printf(
-		&body,
-		",\"innerError\":{\"date\":\"%s\",\"request-id\":\"%s\",\"client-request-id\":", date, id);
-	buffer_add_json(&body, client_id ? client_id : id);
+	buffer_printf(&body,
+				  ",\"innerError\":{\"date\":\"%s\",\"request-id\":\"%s\",\"client-request-id\":",
+				  date, request->id);
+	buffer_add_json(&body, client_id ? client_id : request->id);
 	buffer_add_text(&body, "}}}");
 	return answer_send(request, status, "application/json", &body, extra);
 }

@@ -28,6 +28,5 @@ extern bool answer_wait(const Request *request, int64_t ms);
 extern void answer_guid(char *out);
 
 #define NO_HEADER ((ExtraHeader){NULL, NULL})
-#define GUID_SIZE 37
 
 #endif

@@ -8,7 +8,9 @@
 #include "control.h"
 
 #include "answer.h"
+#include "certificates.h"
 #include "clock.h"
+#include "directory.h"
 #include "given.h"
 #include "quota.h"
 #include "requestlog.h"
@@ -158,29 +160,26 @@ control_clock(Request *request)
 static Result
 show_settings(Request *request)
 {
-	Settings settings = settings_get();
 	Buffer body = {0};
 
-	buffer_printf(&body,
-				  "{\"rows_per_day\":%lld,\"page_delay\":%lld,\"quota\":%lld,\"quota_window\":%lld,"
-				  "\"shuffle\":%s,\"token_lifetime\":%lld}\n",
-				  (long long) settings.rows_per_day, (long long) settings.page_delay,
-				  (long long) settings.quota, (long long) settings.quota_window,
-				  settings.shuffle ? "true" : "false", (long long) settings.token_lifetime);
+	settings_show(&body);
 	return answer_json(request, MHD_HTTP_OK, &body);
 }
 
 static bool
 change_setting(const char *name, const json_t *value, Buffer *error)
 {
-	bool known = json_is_integer(value) || json_is_boolean(value);
-	int64_t number = json_is_integer(value) ? (int64_t) json_integer_value(value)
-											: json_is_true(value);
+	bool good = false;
 
-	if (known && settings_set(name, number))
-		return true;
-	buffer_printf(error, "\"%s\": no such setting, or not with this value", name);
-	return false;
+	if (json_is_string(value))
+		good = settings_set_text(name, json_string_value(value));
+	else if (json_is_integer(value))
+		good = settings_set_number(name, (int64_t) json_integer_value(value));
+	else if (json_is_boolean(value))
+		good = settings_set_number(name, json_is_true(value));
+	if (!good)
+		buffer_printf(error, "\"%s\": no such setting, or not with this value", name);
+	return good;
 }
 
 static Result
@@ -250,6 +249,68 @@ control_truth(Request *request)
 	return is_method(request, "GET") ? truth_answer(request) : wrong_method(request);
 }
 
+/* ---- who is known ---- */
+
+/* POST changes; GET, where it is known, shows. */
+static Result
+post_or_show(Request *request, bool (*post)(const char *, size_t, Buffer *), void (*show)(Buffer *))
+{
+	Buffer text = {0};
+
+	if (is_method(request, "POST"))
+		return answer_outcome(
+			request, post(buffer_text(&request->body), request->body.length, &text), &text);
+	if (!show || !is_method(request, "GET"))
+		return wrong_method(request);
+	show(&text);
+	return answer_json(request, MHD_HTTP_OK, &text);
+}
+
+static Result
+control_tenants(Request *request)
+{
+	return post_or_show(request, directory_post_tenants, directory_show_tenants);
+}
+
+static Result
+control_clients(Request *request)
+{
+	return post_or_show(request, directory_post_clients, NULL);
+}
+
+static Result
+control_users(Request *request)
+{
+	return post_or_show(request, directory_post_users, NULL);
+}
+
+static Result
+control_certificates(Request *request)
+{
+	if (is_method(request, "DELETE"))
+	{
+		certificates_clear();
+		return answer_done(request);
+	}
+	return post_or_show(request, certificates_post, NULL);
+}
+
+static Result
+control_quota(Request *request)
+{
+	Buffer body = {0};
+
+	if (is_method(request, "DELETE"))
+	{
+		quota_reset();
+		return answer_done(request);
+	}
+	if (!is_method(request, "GET"))
+		return wrong_method(request);
+	quota_show(&body);
+	return answer_json(request, MHD_HTTP_OK, &body);
+}
+
 /* Everything as after the start, but for tokens, which stay good. */
 static Result
 control_reset(Request *request)
@@ -260,6 +321,7 @@ control_reset(Request *request)
 	clock_reset();
 	faults_clear();
 	given_clear();
+	directory_reset();
 	quota_reset();
 	requestlog_clear();
 	return answer_done(request);
@@ -276,10 +338,12 @@ control_answer(Request *request)
 		const char *path;
 		Result (*answer)(Request *request);
 	} endpoints[] = {
-		{"/control/truth", control_truth}, {"/control/log", control_log},
-		{"/control/clock", control_clock}, {"/control/faults", control_faults},
-		{"/control/rows", control_rows},   {"/control/settings", control_settings},
-		{"/control/reset", control_reset},
+		{"/control/truth", control_truth},	   {"/control/log", control_log},
+		{"/control/clock", control_clock},	   {"/control/faults", control_faults},
+		{"/control/rows", control_rows},	   {"/control/settings", control_settings},
+		{"/control/tenants", control_tenants}, {"/control/clients", control_clients},
+		{"/control/users", control_users},	   {"/control/certificates", control_certificates},
+		{"/control/quota", control_quota},	   {"/control/reset", control_reset},
 	};
 
 	if (request->too_long)

@@ -117,7 +117,7 @@ detail_answer(Request *request)
 	char *id;
 	Result result;
 
-	if (!graph_admit(request, &result))
+	if (!graph_admit(request, true, &result))
 		return result;
 	recipient = read_argument(function + strlen(FUNCTION_START));
 	if (recipient == NULL)

@@ -163,11 +163,15 @@ take_class(const json_t *order, Fault *fault, Buffer *error)
 static bool
 check_members(const json_t *order, Buffer *error)
 {
-	static const char *const known[] = {
-		"on",		   "fault",	  "count", "skip",	"status",
-		"retry_after", "body",	  "after", "bytes", "bytes_per_second",
-		"ms",		   "seconds", "row",   "kind",	"where",
-		"what",		   "url"};
+	static const char *const known[] = {"on",	  "fault",
+										"count",  "skip",
+										"status", "retry_after",
+										"body",	  "after",
+										"bytes",  "bytes_per_second",
+										"ms",	  "seconds",
+										"row",	  "kind",
+										"where",  "what",
+										"url",	  "retry_after_date"};
 	const char *name;
 	json_t *value;
 
@@ -197,6 +201,7 @@ take_fault(const json_t *order, Fault *fault, Buffer *error)
 		return false;
 	}
 	fault->has_body = json_object_get(order, "body") != NULL;
+	fault->has_retry_date = json_object_get(order, "retry_after_date") != NULL;
 	return check_members(order, error) && take_kind(order, fault, error) &&
 		   take_class(order, fault, error) &&
 		   take_number(order, "count", 1, 1, &fault->count, error) &&
@@ -207,6 +212,7 @@ take_fault(const json_t *order, Fault *fault, Buffer *error)
 		   take_number(order, "ms", 1000, 0, &fault->ms, error) &&
 		   take_number(order, "seconds", 0, INT64_MIN, &fault->seconds, error) &&
 		   take_number(order, "row", -1, 0, &fault->row, error) &&
+		   take_number(order, "retry_after_date", 0, INT64_MIN, &fault->retry_after_date, error) &&
 		   take_text(order, "retry_after", fault->retry_after, sizeof(fault->retry_after), error) &&
 		   take_text(order, "url", fault->url, sizeof(fault->url), error) &&
 		   take_text(order, "body", fault->body, sizeof(fault->body), error) &&

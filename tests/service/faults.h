@@ -57,9 +57,11 @@ typedef struct Fault
 	int64_t bytes_per_second;
 	int64_t ms;
 	int64_t seconds;
-	int64_t row;		  /* index in the page; -1 = the middle */
-	char retry_after[64]; /* header value, empty = none */
-	char variant[32];	  /* "kind", "where" or "what" of the order */
+	int64_t row;			  /* index in the page; -1 = the middle */
+	char retry_after[64];	  /* header value, empty = none */
+	int64_t retry_after_date; /* seconds from now, as a date */
+	bool has_retry_date;
+	char variant[32]; /* "kind", "where" or "what" of the order */
 	char url[1024];
 	char body[FAULT_TEXT_SIZE];
 	bool has_body;

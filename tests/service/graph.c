@@ -7,12 +7,12 @@
  */
 #include "graph.h"
 
+#include "admit.h"
 #include "answer.h"
 #include "filter.h"
 #include "hash.h"
 #include "page.h"
 #include "skiptoken.h"
-#include "token.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,43 +37,57 @@ typedef struct ListQuery
 /* ---- who may ask ---- */
 
 static Result
-refuse_token(Request *request, TokenState state)
+refuse_token(Request *request, Admission why)
 {
-	const char *message = state == TOKEN_MISSING ? "Access token is empty."
-						  : state == TOKEN_EXPIRED
-							  ? "Lifetime validation failed, the token is expired."
-							  : "CompactToken parsing failed with error code: 80049217";
+	static const char *const messages[] = {
+		[ADMIT_NOBODY] = "Access token is empty.",
+		[ADMIT_EXPIRED] = "Lifetime validation failed, the token is expired.",
+		[ADMIT_STRANGER] = "CompactToken parsing failed with error code: 80049217",
+		[ADMIT_WRONG_AUDIENCE] = "Access token validation failure. Invalid audience.",
+		[ADMIT_NO_SERVICE_PRINCIPAL] =
+			"Service principal-less authentication failed: the service principal of the first-party "
+			"application 8bd644d1-64a1-4d4b-ae52-2e0cbf64e373 was not found in the tenant."};
 
 	return answer_graph_error(
-		request, MHD_HTTP_UNAUTHORIZED, "InvalidAuthenticationToken", message,
+		request, MHD_HTTP_UNAUTHORIZED,
+		why == ADMIT_NO_SERVICE_PRINCIPAL ? "Unauthorized" : "InvalidAuthenticationToken",
+		messages[why],
 		(ExtraHeader){
 			"WWW-Authenticate",
 			"Bearer realm=\"\", authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\""});
 }
 
 /*
- * Token and quota; false when the request has been answered with a refusal.
+ * Token, permission and quota; false when the request has been answered with a
+ * refusal.
  */
 bool
-graph_admit(Request *request, Result *result)
+graph_admit(Request *request, bool detail, Result *result)
 {
-	TokenState state = token_check(request);
-	int64_t retry_after;
-	char seconds[24];
+	char retry_after[MOMENT_TEXT_SIZE];
+	Admission admission = admit(request, API_GRAPH, detail, retry_after);
 
-	if (state != TOKEN_GOOD)
+	switch (admission)
 	{
-		*result = refuse_token(request, state);
-		return false;
+		case ADMITTED:
+			return true;
+		case ADMIT_NOT_PERMITTED:
+			*result = answer_graph_error(
+				request, MHD_HTTP_FORBIDDEN, "Forbidden",
+				"Missing role permissions on the request. API requires one of "
+				"'ExchangeMessageTrace.Read.All'. Roles on the request ''.",
+				NO_HEADER);
+			return false;
+		case ADMIT_OVER_QUOTA:
+			*result = answer_graph_error(
+				request, MHD_HTTP_TOO_MANY_REQUESTS, "TooManyRequests",
+				"Your recent queries have surpassed the permitted limit, please try again later.",
+				(ExtraHeader){"Retry-After", retry_after});
+			return false;
+		default:
+			*result = refuse_token(request, admission);
+			return false;
 	}
-	if (quota_take(QUOTA_GRAPH, &request->settings, &retry_after))
-		return true;
-	snprintf(seconds, sizeof(seconds), "%lld", (long long) retry_after);
-	*result = answer_graph_error(
-		request, MHD_HTTP_TOO_MANY_REQUESTS, "TooManyRequests",
-		"Your recent queries have surpassed the permitted limit, please try again later.",
-		(ExtraHeader){"Retry-After", seconds});
-	return false;
 }
 
 /* ---- what is asked ---- */
@@ -406,7 +420,7 @@ graph_list(Request *request)
 	Buffer error = {0};
 	Result result;
 
-	if (!graph_admit(request, &result))
+	if (!graph_admit(request, false, &result))
 		return result;
 	if (request->settings.page_delay > 0 && !answer_wait(request, request->settings.page_delay))
 		return MHD_NO;

@@ -10,7 +10,7 @@
 
 #define GRAPH_LIST_PATH "/v1.0/admin/exchange/tracing/messageTraces"
 
-extern bool graph_admit(Request *request, Result *result);
+extern bool graph_admit(Request *request, bool detail, Result *result);
 extern Result graph_list(Request *request);
 
 #endif

@@ -5,6 +5,7 @@
  * Starts the parts, says where it listens, and waits for its end.
  */
 #include "clock.h"
+#include "directory.h"
 #include "escape.h"
 #include "fold.h"
 #include "options.h"
@@ -21,6 +22,8 @@ main(int argc, char **argv)
 
 	options_read(argc, argv);
 	clock_start(options_get()->fixed_clock, options_get()->now);
+	if (!directory_start())
+		return 1;
 	people_make();
 	escape_start();
 	fold_start();

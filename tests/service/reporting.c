@@ -7,12 +7,11 @@
  */
 #include "reporting.h"
 
+#include "admit.h"
 #include "answer.h"
 #include "escape.h"
 #include "events.h"
 #include "filter.h"
-#include "quota.h"
-#include "token.h"
 #include "walk.h"
 
 #include <stdio.h>
@@ -23,7 +22,6 @@
 #define LAST_INDEX 999999 /* from here on the service gives up */
 #define DEFAULT_SPAN (2 * TICKS_PER_DAY)
 #define MAX_AGE (10 * TICKS_PER_DAY)
-#define ORGANIZATION "contoso.onmicrosoft.com"
 
 typedef enum ReportShape
 {
@@ -59,25 +57,39 @@ answer_error(Request *request, unsigned status, const char *code, const char *me
 					   &body, extra);
 }
 
-static bool
-admit(Request *request, Result *result)
+static Result
+answer_not_permitted(Request *request)
 {
-	int64_t retry_after;
-	char seconds[24];
+	Buffer body = {0};
 
-	if (token_check(request) != TOKEN_GOOD)
+	buffer_add_text(&body,
+					"{\"ErrorCode\":\"\",\"Message\":\"No permission to access the report for "
+					"the organization .\"}");
+	return answer_json(request, MHD_HTTP_FORBIDDEN, &body);
+}
+
+static bool
+admit_report(Request *request, bool detail, Result *result)
+{
+	char retry_after[MOMENT_TEXT_SIZE];
+
+	switch (admit(request, API_REPORTING, detail, retry_after))
 	{
-		*result = answer_html_page(request, MHD_HTTP_UNAUTHORIZED);
-		return false;
+		case ADMITTED:
+			return true;
+		case ADMIT_NOT_PERMITTED:
+			*result = answer_not_permitted(request);
+			return false;
+		case ADMIT_OVER_QUOTA:
+			*result = answer_error(
+				request, MHD_HTTP_TOO_MANY_REQUESTS, "TooManyRequests",
+				"Your recent queries have surpassed the permitted limit, please try again later.",
+				(ExtraHeader){"Retry-After", retry_after});
+			return false;
+		default:
+			*result = answer_html_page(request, MHD_HTTP_UNAUTHORIZED);
+			return false;
 	}
-	if (quota_take(QUOTA_REPORTING, &request->settings, &retry_after))
-		return true;
-	snprintf(seconds, sizeof(seconds), "%lld", (long long) retry_after);
-	*result = answer_error(
-		request, MHD_HTTP_TOO_MANY_REQUESTS, "TooManyRequests",
-		"Your recent queries have surpassed the permitted limit, please try again later.",
-		(ExtraHeader){"Retry-After", seconds});
-	return false;
 }
 
 /* ---- what is asked ---- */
@@ -88,6 +100,10 @@ choose_shape(const Request *request)
 	const char *format = request_parameter(request, "$format");
 	const char *accept = request_header(request, "Accept");
 
+	if (request->settings.reporting_json != REPORTING_AS_ASKED)
+		return request->settings.reporting_json == REPORTING_LIGHT	   ? SHAPE_LIGHT
+			   : request->settings.reporting_json == REPORTING_VERBOSE ? SHAPE_VERBOSE
+																	   : SHAPE_BARE;
 	if (format && strcasecmp(format, "json") == 0)
 		return request_parameter(request, "$top") ? SHAPE_BARE : SHAPE_VERBOSE;
 	return accept && strcasestr(accept, "odata=verbose") ? SHAPE_VERBOSE : SHAPE_LIGHT;
@@ -215,7 +231,7 @@ add_row(Buffer *out, const Request *request, const Report *report, const Row *ro
 	if (!row->given)
 		world_row_details(row, &details);
 	row_write_id(row, id);
-	buffer_add_text(out, "{\"Organization\":\"" ORGANIZATION "\"");
+	buffer_printf(out, "{\"Organization\":\"%s\"", request->organization);
 	add_value(out, "MessageId", row_message_id(row, scratch), ESCAPE_PLAIN);
 	add_date(out, "Received", row->facts->message.received, report->shape);
 	add_value(out, "SenderAddress", row_sender(row, scratch), ESCAPE_PLAIN);
@@ -302,9 +318,16 @@ write_link(Buffer *out, const Request *request, const Report *report, long count
 		return;
 	if (request->fault.kind == FAULT_FOREIGN_LINK && request->fault.url[0])
 		buffer_add_text(out, request->fault.url);
+	else if (request->settings.reporting_link)
+	{
+		request_base_url(request, out);
+		buffer_add_text(out, REPORTING_LIST_PATH);
+	}
 	else
 		buffer_add_text(out, "../../reportingwebservice/reporting.svc/MessageTrace");
-	buffer_add_text(out, "?");
+	buffer_add_text(
+		out,
+		request->fault.kind == FAULT_FOREIGN_LINK && strchr(request->fault.url, '?') ? "&" : "?");
 	add_parameter(out, request, "$filter");
 	add_parameter(out, request, "$format");
 	add_parameter(out, request, "$top");
@@ -330,13 +353,27 @@ open_page(Buffer *out, const Request *request, ReportShape shape)
 		buffer_add_text(out, shape == SHAPE_VERBOSE ? "{\"d\":{\"results\":[" : "{\"d\":[");
 }
 
-static void
-close_page(Buffer *out, const Report *report, Buffer *link)
+/* Both spellings have been seen. */
+static const char *
+link_name(const Request *request, const Report *report)
 {
-	/* both spellings have been seen */
-	const char *name = report->shape == SHAPE_VERBOSE	  ? "__next"
-					   : moment_seconds(report->from) % 2 ? "@odata.nextLink"
-														  : "odata.nextLink";
+	if (report->shape == SHAPE_VERBOSE)
+		return "__next";
+	switch (request->settings.reporting_link_name)
+	{
+		case LINK_NAME_ODATA:
+			return "odata.nextLink";
+		case LINK_NAME_AT_ODATA:
+			return "@odata.nextLink";
+		default:
+			return moment_seconds(report->from) % 2 ? "@odata.nextLink" : "odata.nextLink";
+	}
+}
+
+static void
+close_page(Buffer *out, const Request *request, const Report *report, Buffer *link)
+{
+	const char *name = link_name(request, report);
 
 	buffer_add_text(out, "]");
 	if (link->length > 0 && report->shape != SHAPE_BARE)
@@ -361,7 +398,7 @@ answer_page(Request *request, const Report *report)
 	if (request->fault.kind != FAULT_EMPTY_PAGE)
 		count = add_rows(&body, request, report);
 	write_link(&link, request, report, count);
-	close_page(&body, report, &link);
+	close_page(&body, request, report, &link);
 	buffer_free(&link);
 	request->rows = count;
 	return answer_send(request, MHD_HTTP_OK, "application/json;odata=minimalmetadata;charset=utf-8",
@@ -378,7 +415,7 @@ reporting_list(Request *request)
 	Buffer error = {0};
 	Result result;
 
-	if (!admit(request, &result))
+	if (!admit_report(request, false, &result))
 		return result;
 	if (request->settings.page_delay > 0 && !answer_wait(request, request->settings.page_delay))
 		return MHD_NO;
@@ -394,13 +431,15 @@ reporting_list(Request *request)
 /* ---- details ---- */
 
 static void
-add_event(Buffer *out, const Report *report, const Event *event, const Delivery *delivery)
+add_event(Buffer *out, const Request *request, const Report *report, const Event *event,
+		  const Delivery *delivery)
 {
 	char scratch[ROW_SCRATCH];
 	char id[ROW_ID_SIZE];
 
 	row_write_id(&delivery->row, id);
-	buffer_printf(out, "{\"Organization\":\"" ORGANIZATION "\",\"MessageTraceId\":\"%.36s\"", id);
+	buffer_printf(out, "{\"Organization\":\"%s\",\"MessageTraceId\":\"%.36s\"",
+				  request->organization, id);
 	add_value(out, "MessageId", row_message_id(&delivery->row, scratch), ESCAPE_PLAIN);
 	add_date(out, "Date", event->at, report->shape);
 	add_value(out, "Event", (Span){event->name, strlen(event->name)}, ESCAPE_PLAIN);
@@ -440,9 +479,9 @@ answer_events(Request *request, const Report *report)
 	{
 		if (i > 0)
 			buffer_add_text(&body, ",");
-		add_event(&body, report, &events[i], &delivery);
+		add_event(&body, request, report, &events[i], &delivery);
 	}
-	close_page(&body, report, &no_link);
+	close_page(&body, request, report, &no_link);
 	free(id_text);
 	free(recipient_text);
 	request->rows = count;
@@ -460,7 +499,7 @@ reporting_detail(Request *request)
 	Buffer error = {0};
 	Result result;
 
-	if (!admit(request, &result))
+	if (!admit_report(request, true, &result))
 		return result;
 	if (read_report(request, &report, &error))
 		result = answer_events(request, &report);

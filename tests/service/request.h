@@ -14,6 +14,8 @@
 
 typedef enum MHD_Result Result;
 
+#define GUID_SIZE 37
+
 /*
  * Clock, settings and posted rows are taken once, so that one answer is of one
  * moment whatever a test changes meanwhile.
@@ -31,6 +33,8 @@ typedef struct Request
 	Settings settings;
 	GivenSet *given;
 	World world;
+	char id[GUID_SIZE];		/* what the service calls it */
+	char organization[256]; /* domain of the tenant that asks, once it is known */
 	Fault fault;
 	uint64_t log_number; /* 0 = not in the log */
 	long rows;			 /* in the answer */

@@ -27,10 +27,21 @@ static Entry *entries; /* all guarded by lock */
 static size_t count;
 static uint64_t last_number;
 
+static void
+add_member(Buffer *out, const char *name, const char *value)
+{
+	buffer_printf(out, ",\"%s\":", name);
+	if (value)
+		buffer_add_json(out, value);
+	else
+		buffer_add_text(out, "null");
+}
+
 static char *
 entry_json(const LogEntry *entry)
 {
 	Buffer out = {0};
+	char scheme[32];
 	char time[MOMENT_TEXT_SIZE];
 
 	moment_write(time, entry->at, 7, true);
@@ -38,12 +49,18 @@ entry_json(const LogEntry *entry)
 	buffer_add_json(&out, entry->path);
 	buffer_add_text(&out, ",\"query\":");
 	buffer_add_json(&out, entry->query);
-	buffer_printf(&out, ",\"parameters\":%s,\"authorization\":%s,\"fault\":", entry->parameters,
-				  entry->authorization ? "true" : "false");
-	if (entry->fault)
-		buffer_add_json(&out, entry->fault);
-	else
-		buffer_add_text(&out, "null");
+	buffer_printf(&out, ",\"parameters\":%s,\"authorization\":%s,\"port\":%u", entry->parameters,
+				  entry->authorization ? "true" : "false", entry->port);
+	/* its scheme, never what follows */
+	snprintf(scheme, sizeof(scheme), "%.*s",
+			 entry->authorization ? (int) strcspn(entry->authorization, " ") : 0,
+			 entry->authorization ? entry->authorization : "");
+	add_member(&out, "scheme", entry->authorization ? scheme : NULL);
+	add_member(&out, "accept", entry->accept);
+	add_member(&out, "prefer", entry->prefer);
+	add_member(&out, "client_request_id", entry->client_request_id);
+	add_member(&out, "request_id", entry->request_id);
+	add_member(&out, "fault", entry->fault);
 	buffer_text(&out);
 	return out.data;
 }

@@ -14,6 +14,7 @@
 #include "graph.h"
 #include "reporting.h"
 #include "requestlog.h"
+#include "signin.h"
 #include "token.h"
 
 #include <arpa/inet.h>
@@ -32,32 +33,6 @@ static struct MHD_Daemon *daemon_handle;
 typedef Result (*Handler)(Request *request);
 
 /* ---- routes ---- */
-
-/* /{tenant}/oauth2/v2.0/token and /{tenant}/oauth2/token */
-static bool
-is_token_path(const char *path, bool *version_2, size_t *tenant_length)
-{
-	const char *rest = path[0] == '/' ? strchr(path + 1, '/') : NULL;
-
-	if (rest == NULL)
-		return false;
-	*tenant_length = (size_t) (rest - path) - 1;
-	*version_2 = strcmp(rest, "/oauth2/v2.0/token") == 0;
-	return *version_2 || strcmp(rest, "/oauth2/token") == 0;
-}
-
-static Result
-answer_token(Request *request)
-{
-	char tenant[256];
-	size_t length = 0;
-	bool version_2 = false;
-
-	is_token_path(request->path, &version_2, &length);
-	snprintf(tenant, sizeof(tenant), "%.*s", (int) (length < 255 ? length : 255),
-			 request->path + 1);
-	return token_answer(request, tenant, version_2);
-}
 
 static Result
 answer_unknown(Request *request)
@@ -97,16 +72,13 @@ find_report(const Request *request, int *request_class)
 static Handler
 find_handler(const Request *request, int *request_class)
 {
-	bool version_2;
-	size_t tenant_length;
-
 	*request_class = 0;
 	if (strncmp(request->path, "/control/", 9) == 0)
 		return control_answer;
-	if (is_token_path(request->path, &version_2, &tenant_length))
+	if (signin_is_path(request->path))
 	{
 		*request_class = CLASS_TOKEN;
-		return strcmp(request->method, "POST") == 0 ? answer_token : answer_wrong_method;
+		return strcmp(request->method, "POST") == 0 ? signin_answer : answer_wrong_method;
 	}
 	return find_report(request, request_class);
 }
@@ -117,10 +89,16 @@ static Result
 answer_ordered_status(Request *request)
 {
 	const Fault *fault = &request->fault;
+	char date[MOMENT_TEXT_SIZE];
 	ExtraHeader extra = {fault->retry_after[0] ? "Retry-After" : NULL, fault->retry_after};
 	Buffer body = {0};
 	bool json;
 
+	if (fault->has_retry_date)
+	{
+		moment_write_http(date, clock_now() + fault->retry_after_date * TICKS_PER_SECOND);
+		extra = (ExtraHeader){"Retry-After", date};
+	}
 	if (!fault->has_body)
 		return answer_graph_error(
 			request, (unsigned) fault->status,
@@ -203,6 +181,18 @@ add_parameter(void *state, enum MHD_ValueKind kind, const char *name, const char
 	return MHD_YES;
 }
 
+/* The port at which the client's end of the connection is, 0 if unknown. */
+static unsigned
+peer_port(const Request *request)
+{
+	struct sockaddr_in address;
+	socklen_t size = sizeof(address);
+
+	if (getpeername(request->socket, (struct sockaddr *) &address, &size) != 0)
+		return 0;
+	return ntohs(address.sin_port);
+}
+
 static void
 log_request(Request *request)
 {
@@ -213,7 +203,12 @@ log_request(Request *request)
 	buffer_add_text(&text.json, text.json.length ? "}" : "{}");
 	entry.query = buffer_text(&text.decoded);
 	entry.parameters = buffer_text(&text.json);
-	entry.authorization = request_header(request, "Authorization") != NULL;
+	entry.authorization = request_header(request, "Authorization");
+	entry.accept = request_header(request, "Accept");
+	entry.prefer = request_header(request, "Prefer");
+	entry.client_request_id = request_header(request, "client-request-id");
+	entry.request_id = request->id;
+	entry.port = peer_port(request);
 	entry.fault = request->fault.kind ? fault_name(request->fault.kind) : NULL;
 	request->log_number = requestlog_add(&entry);
 	if (options_get()->log_requests)
@@ -231,8 +226,8 @@ take_moment(Request *request)
 	request->now = clock_now();
 	request->settings = settings_get();
 	request->given = given_acquire();
-	world_open(&request->world, (uint64_t) options_get()->seed, request->settings.rows_per_day,
-			   request->given);
+	answer_guid(request->id);
+	world_open(&request->world, options_seed(0), request->settings.rows_per_day, request->given);
 }
 
 static Result

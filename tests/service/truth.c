@@ -10,6 +10,7 @@
 #include "truth.h"
 
 #include "answer.h"
+#include "directory.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -383,6 +384,28 @@ read_time(const Request *request, const char *name, Tick missing, Tick *moment)
 	return text == NULL || moment_parse(text, strlen(text), false, moment);
 }
 
+/* Of the tenant that is named, else of the first one. */
+static bool
+read_seed(const Request *request, uint64_t *seed)
+{
+	const char *name = request_parameter(request, "tenant");
+	Tenant tenant = {0};
+
+	if (name && !directory_tenant(name, &tenant))
+		return false;
+	*seed = options_seed(tenant.world);
+	return true;
+}
+
+static Result
+answer_refused(Request *request, const char *why)
+{
+	Buffer body = {0};
+
+	buffer_printf(&body, "{\"error\":\"%s\"}\n", why);
+	return answer_json(request, MHD_HTTP_BAD_REQUEST, &body);
+}
+
 /* The first microsecond that begins at or after a moment. */
 static int64_t
 microsecond_from(Tick moment)
@@ -391,7 +414,7 @@ microsecond_from(Tick moment)
 }
 
 /*
- * GET /control/truth?from=…&to=…[&as_of=…]
+ * GET /control/truth?from=…&to=…[&as_of=…][&tenant=…]
  */
 Result
 truth_answer(Request *request)
@@ -400,22 +423,20 @@ truth_answer(Request *request)
 	Tick from;
 	Tick to;
 	Tick as_of;
+	uint64_t seed;
 
 	if (!read_time(request, "from", INT64_MIN, &from) ||
 		!read_time(request, "to", INT64_MIN, &to) ||
 		!read_time(request, "as_of", request->now, &as_of) || from == INT64_MIN || to == INT64_MIN)
-	{
-		Buffer body = {0};
-
-		buffer_add_text(
-			&body, "{\"error\":\"from and to are needed, as times like 2026-11-20T08:00:00Z\"}\n");
-		return answer_json(request, MHD_HTTP_BAD_REQUEST, &body);
-	}
+		return answer_refused(request,
+							  "from and to are needed, as times like 2026-11-20T08:00:00Z");
+	if (!read_seed(request, &seed))
+		return answer_refused(request, "no such tenant");
 	truth = calloc(1, sizeof(Truth));
 	if (truth == NULL)
 		return MHD_NO;
 	truth->given = given_acquire();
-	world_open(&truth->world, (uint64_t) options_get()->seed, request->settings.rows_per_day, NULL);
+	world_open(&truth->world, seed, request->settings.rows_per_day, NULL);
 	truth->from_us = microsecond_from(from);
 	truth->to_us = microsecond_from(to);
 	truth->as_of = as_of;

@@ -8,12 +8,14 @@ use strict;
 use warnings;
 use utf8;
 
-use Encode qw(decode);
+use Encode qw(decode encode);
+use File::Temp qw(tempdir);
 use FindBin;
 use HTTP::Tiny;
 use IO::Select;
 use IO::Socket::INET;
 use JSON::PP;
+use MIME::Base64 qw(decode_base64url encode_base64 encode_base64url);
 use Socket qw(AF_INET AF_INET6 inet_ntop inet_pton);
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -109,9 +111,30 @@ sub get_token
 	return $http->post_form("$root/$path", \%form);
 }
 
+sub claims_of
+{
+	my ($jwt) = @_;
+	return JSON::PP->new->utf8->decode(decode_base64url((split /\./, $jwt)[1]));
+}
+
 sub sign_in
 {
-	$token = json_of(get_token('contoso.onmicrosoft.com/oauth2/v2.0/token', %client))->{access_token};
+	my ($scope, %change) = @_;
+	my $tenant = delete $change{tenant} // 'contoso.onmicrosoft.com';
+	$token = token_of(json_of(get_token("$tenant/oauth2/v2.0/token", %client, scope => ($scope // $root) . '/.default', %change)));
+	return;
+}
+
+sub token_of { my ($answer) = @_; return $answer->{access_token} // 'none'; }
+
+# A refusal in Entra's form.
+sub refused
+{
+	my ($response, $status, $error, $code, $name) = @_;
+	my $document = json_of($response);
+	my @got = ($response->{status}, $document->{error}, @{ $document->{error_codes} // [] });
+	is("@got", "$status $error $code", $name // "$code");
+	like($document->{error_description} // '', qr/^AADSTS$code: .*\r\nTrace ID: /s, '  with words');
 	return;
 }
 
@@ -190,9 +213,10 @@ sub normal_row
 
 sub truth
 {
-	my ($from, $to, $as_of) = @_;
+	my ($from, $to, $as_of, $tenant) = @_;
 	my $url = "$root/control/truth?from=" . encode_url($from) . '&to=' . encode_url($to);
 	$url .= '&as_of=' . encode_url($as_of) if $as_of;
+	$url .= "&tenant=$tenant" if $tenant;
 	my $csv = decode('UTF-8', $http->get($url)->{content});
 	my @lines;
 	while ($csv =~ /\G((?:"(?:[^"]|"")*"|[^,"\n]*)(?:,(?:"(?:[^"]|"")*"|[^,"\n]*))*)\n/g)
@@ -264,15 +288,12 @@ subtest 'sign-in' => sub {
 	my $answer = json_of(get_token($path, %client));
 	is($answer->{token_type}, 'Bearer', 'a bearer token');
 	is($answer->{expires_in}, 3599, 'its life as a number');
-	my ($header, $payload, $signature) = split /\./, $answer->{access_token};
-	ok(length $signature > 100, 'three parts');
-	$payload =~ tr{-_}{+/};
-	my $claims = JSON::PP->new->decode(unpack 'u', join '', map { chr(32 + length($_) * 3 / 4) . tr{A-Za-z0-9+/=}{ -_`}r . "\n" }
-		($payload . '=' x (-length($payload) % 4)) =~ /(.{1,60})/g);
+	ok(length((split /\./, $answer->{access_token})[2]) > 100, 'three parts');
+	my $claims = claims_of($answer->{access_token});
 	is($claims->{tid}, $tenant, 'tid names the tenant');
 	is($claims->{aud}, 'https://graph.microsoft.com', 'aud names the resource');
 	is($claims->{exp} - $claims->{iat}, 3599, 'exp follows the lifetime');
-	is_deeply($claims->{roles}[0], 'ExchangeMessageTrace.Read.All', 'roles');
+	is_deeply($claims->{roles}, ['ExchangeMessageTrace.Read.All'], 'roles');
 	is(json_of(get_token('contoso.onmicrosoft.com/oauth2/token', %client, resource => 'https://graph.microsoft.com'))->{expires_in},
 		'3599', 'the older endpoint gives text');
 
@@ -294,6 +315,227 @@ subtest 'sign-in' => sub {
 		like($document->{error_description}, qr/^AADSTS$code: .*\r\nTrace ID: /, "$code: description");
 	}
 	is($http->get("$root/$path")->{status}, 405, 'GET is refused');
+};
+
+sign_in();
+
+subtest 'what a token says' => sub {
+	my %role = (
+		'https://graph.microsoft.com' => 'ExchangeMessageTrace.Read.All',
+		'https://outlook.office365.com' => 'ReportingWebService.Read.All',
+		'https://outlook.office365.us' => 'ReportingWebService.Read.All');
+	my %right = map { ($_ => $role{$_} =~ /^Exchange/ ? '200 401' : '401 200') } keys %role;
+	my $both = sub { return join ' ', list(undef, top => 1)->{status}, report(undef, top => 1)->{status}; };
+	for my $resource (sort keys %role)
+	{
+		sign_in($resource);
+		my $claims = claims_of($token);
+		is_deeply($claims->{roles}, [ $role{$resource} ], "the role for $resource");
+		is($claims->{aud}, $resource, 'its audience');
+		is($both->(), $right{$resource}, 'and good for this alone');
+	}
+	sign_in();
+	is(@{ claims_of($token)->{roles} }, 2, "the service's own address stands for both");
+	is($both->(), '200 200', 'good for both');
+
+	for my $case ([ none => sub { !exists $_[0]{roles} && !exists $_[0]{scp} } ],
+		[ delegated => sub { !exists $_[0]{roles} && $_[0]{scp} =~ /^ExchangeMessageTrace\.Read\.All / } ],
+		[ other => sub { $_[0]{roles}[0] eq 'User.Read.All' } ])
+	{
+		settings(roles => $case->[0]);
+		sign_in();
+		ok($case->[1]->(claims_of($token)), "roles: $case->[0]");
+		is($both->(), '403 403', 'of no use');
+	}
+	like(json_of(list(undef))->{error}{message}, qr/ExchangeMessageTrace\.Read\.All/, 'Graph names the permission');
+	like(json_of(report(undef))->{Message}, qr/^No permission to access the report/, 'Reporting has its own words');
+	settings(roles => 'granted', token_form => 'opaque');
+	sign_in();
+	unlike($token, qr/\./, 'a token that is no JWT');
+	is($both->(), '200 200', 'is good, too');
+	settings(token_form => 'jwt', service_principal => JSON::PP::false);
+	is($both->(), '401 200', 'Graph misses the service principal');
+	like(json_of(list(undef))->{error}{message},
+		qr/^Service principal-less authentication failed.*8bd644d1-64a1-4d4b-ae52-2e0cbf64e373/, 'and says so');
+	control(POST => 'reset');
+};
+
+subtest 'who is known' => sub {
+	my $path = '11111111-2222-3333-4444-555555555555/oauth2/v2.0/token';
+	my $try = sub { my ($where, %form) = @_; return get_token("$where/oauth2/v2.0/token", %client, %form); };
+	my $known = sub { my ($what, %of) = @_; is(control(POST => $what, \%of)->{status}, 200, "$what posted"); };
+
+	$known->(clients => id => 'old', secret => 'new~one', expired_secret => 'old~one');
+	refused($try->('contoso.onmicrosoft.com', client_id => 'old', client_secret => 'old~one'), 401, 'invalid_client', 7000222, 'a secret that is over');
+	is($try->('contoso.onmicrosoft.com', client_id => 'old', client_secret => 'new~one')->{status}, 200, 'its successor');
+	$known->(clients => id => 'new', secret => 's', consent => JSON::PP::false);
+	refused($try->('contoso.onmicrosoft.com', client_id => 'new', client_secret => 's'), 400, 'invalid_grant', 65001, 'no consent');
+	$known->(clients => id => 'new', secret => 's', blocked => JSON::PP::true);
+	refused($try->('contoso.onmicrosoft.com', client_id => 'new', client_secret => 's'), 400, 'access_denied', 53003, 'conditional access');
+	$known->(clients => id => 'new', secret => 's', roles => 'none');
+	is($try->('contoso.onmicrosoft.com', client_id => 'new', client_secret => 's')->{status}, 200, 'posted again: as it is now');
+
+	my $other = '99999999-0000-0000-0000-000000000000';
+	$known->(tenants => id => $other, domain => 'fabrikam.example');
+	is(json_of(control(GET => 'tenants'))->[1]{domain}, 'fabrikam.example', 'tenants can be seen');
+	my $answer = json_of($try->('fabrikam.example', scope => "$root/.default"));
+	is(claims_of($answer->{access_token})->{tid}, $other, 'another tenant, by its domain');
+	$known->(clients => id => 'theirs', secret => 's', tenant => $other);
+	refused($try->('contoso.onmicrosoft.com', client_id => 'theirs', client_secret => 's'), 400, 'unauthorized_client', 700016,
+		'an application of the other tenant');
+	is($try->('fabrikam.example', client_id => 'theirs', client_secret => 's')->{status}, 200, 'is known there');
+
+	my $hour = window('2026-11-20T10:00:00Z', '2026-11-20T10:30:00Z');
+	sign_in();
+	my ($ours) = all_rows($hour);
+	$token = $answer->{access_token};
+	my ($theirs) = all_rows($hour);
+	my %id = map { ($_->{id} => 1) } @$ours;
+	ok(@$theirs > 10 && !grep({ $id{ $_->{id} } } @$theirs), 'and has rows of its own');
+	same_sets([ map { normal_row($_) } @$theirs ], [ truth('2026-11-20T10:00:00Z', '2026-11-20T10:30:00Z', undef, 'fabrikam.example') ],
+		'which the truth knows');
+	is(json_of(report(undef, top => 1))->{value}[0]{Organization}, 'fabrikam.example', 'the organization is its domain');
+	$known->(tenants => id => $other, domain => 'fabrikam.example', service_principal => JSON::PP::false);
+	is(list(undef, top => 1)->{status}, 401, 'a service principal that misses there');
+	sign_in();
+	is(list(undef, top => 1)->{status}, 200, 'and only there');
+	for my $wrong ([ clients => '{}' ], [ clients => '{"id":"x","colour":1}' ], [ clients => '{"id":"x","roles":"all"}' ],
+		[ tenants => '[]' ], [ users => '{"name":"x"}' ], [ users => '{' ], [ certificates => '{"certificate":"x"}' ])
+	{
+		is(control(POST => @$wrong)->{status}, 400, "refused: @$wrong");
+	}
+	control(POST => 'reset');
+	refused($try->('fabrikam.example'), 400, 'invalid_request', 90002, 'gone after a reset');
+	refused($try->('contoso.onmicrosoft.com', scope => 'https://vault.azure.net/.default'), 400, 'invalid_resource', 500011, 'a resource nobody knows');
+};
+
+# ---- certificates: signed by another implementation than the one that verifies ----
+
+my $folder = tempdir(CLEANUP => 1);
+
+sub run_openssl
+{
+	my @command = @_;
+	system("openssl @command >$folder/said 2>&1") == 0 or die "openssl @command: " . `cat $folder/said`;
+	return;
+}
+
+sub new_certificate
+{
+	my ($name, @more) = @_;
+	run_openssl("req -x509 -newkey rsa:2048 -nodes -subj /CN=$name -keyout $folder/$name.key -out $folder/$name.pem", @more);
+	return;
+}
+
+sub slurp { my ($file) = @_; local $/; open my $in, '<:raw', $file or die "$file: $!"; return <$in>; }
+
+# {name, header => {…}, claims => {…}, padding} over what would be right.
+sub assertion
+{
+	my (%change) = @_;
+	my $name = $change{name} // 'client';
+	my $begin = 1795176000;	# the service's now
+	run_openssl("x509 -in $folder/$name.pem -outform DER -out $folder/der");
+	run_openssl("dgst -sha256 -binary -out $folder/thumb $folder/der");
+	my %header = (alg => 'PS256', typ => 'JWT', 'x5t#S256' => encode_base64url(slurp("$folder/thumb")), %{ $change{header} // {} });
+	my %claims = (
+		aud => "$root/contoso.onmicrosoft.com/oauth2/v2.0/token", iss => $client{client_id}, sub => $client{client_id},
+		jti => sprintf('%08x-0000-4000-8000-%012x', $$, ++$change{serial} + int rand 1e9), nbf => $begin, iat => $begin, exp => $begin + 600,
+		%{ $change{claims} // {} });
+	my $text = join '.', map { encode_base64url(JSON::PP->new->utf8->encode($_)) } \%header, \%claims;
+	open my $out, '>:raw', "$folder/text" or die $!;
+	print $out $text;
+	close $out;
+	my $padding = $change{padding} // '-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32';
+	run_openssl("dgst -sha256 -sign $folder/$name.key $padding -out $folder/signature $folder/text");
+	return $text . '.' . encode_base64url(slurp("$folder/signature"));
+}
+
+subtest 'client certificates' => sub {
+	my %form = map { ($_ => $client{$_}) } qw(grant_type client_id scope);
+	$form{client_assertion_type} = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+	my $try = sub {
+		my ($assertion, %change) = @_;
+		return get_token('contoso.onmicrosoft.com/oauth2/v2.0/token', %form, client_assertion => $assertion, %change);
+	};
+	new_certificate($_) for qw(client stranger);
+	my $register = sub { control(POST => 'certificates', { certificate => slurp("$folder/$_[0].pem"), registered => $_[1] // JSON::PP::true }) };
+
+	refused($try->(assertion()), 401, 'invalid_client', 700027, 'a certificate that is not registered');
+	is($register->('client')->{status}, 200, 'registered');
+	is($try->(assertion())->{status}, 200, 'PS256 with x5t#S256');
+	run_openssl("dgst -sha1 -binary -out $folder/thumb1 $folder/der");
+	my $sha1 = encode_base64url(slurp("$folder/thumb1"));
+	my %old = (padding => '', header => { alg => 'RS256', 'x5t#S256' => undef, x5t => $sha1 });
+	is($try->(assertion(%old))->{status}, 200, 'RS256 with x5t');
+	is($try->(assertion(padding => '', header => { alg => 'RS256' }))->{status}, 200, 'RS256 with x5t#S256');
+
+	my %not = (
+		'PS256 with x5t' => { header => $old{header} && { 'x5t#S256' => undef, x5t => $sha1 } },
+		'no thumbprint' => { header => { 'x5t#S256' => undef } },
+		'signed the old way, said to be PS256' => { padding => '' },
+		'a salt of another length' => { padding => '-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:20' },
+		"a stranger's certificate" => { name => 'stranger' });
+	refused($try->(assertion(%{ $not{$_} })), 401, 'invalid_client', 700027, $_) for sort keys %not;
+	my $good = assertion();
+	refused($try->($good =~ s/\.([^.]*)\./'.' . encode_base64url(decode_base64url($1) =~ s{"iat"}{"IAT"}r) . '.'/er),
+		401, 'invalid_client', 700027, 'claims changed after the signature');
+	is($try->($good)->{status}, 200, 'as they were');
+	refused($try->($good), 401, 'invalid_client', 700027, 'a second time');
+
+	my $now_seconds = 1795176000;
+	my @claims = (
+		[ 'another audience', { aud => 'https://login.microsoftonline.com/x' }, 700023 ],
+		[ 'almost the audience', { aud => "$root/contoso.onmicrosoft.com/oauth2/v2.0/token/" }, 700023 ],
+		[ 'another issuer', { iss => 'x' }, 700021 ], [ 'another subject', { sub => 'x' }, 700021 ],
+		[ 'over', { nbf => $now_seconds - 1200, exp => $now_seconds - 600 }, 700024 ],
+		[ 'not yet', { nbf => $now_seconds + 600, exp => $now_seconds + 1200 }, 700024 ],
+		[ 'too long a life', { exp => $now_seconds + 3600 }, 700024 ], [ 'too short a life', { exp => $now_seconds + 60 }, 700024 ],
+		[ 'no end', { exp => undef }, 700024 ]);
+	refused($try->(assertion(claims => $_->[1])), 401, 'invalid_client', $_->[2], $_->[0]) for @claims;
+	refused($try->(assertion(claims => { jti => 'x' })), 400, 'invalid_request', 50027, 'a jti that is no GUID');
+	refused($try->(assertion(header => { alg => 'none' })), 400, 'invalid_request', 50027, 'another algorithm');
+	refused($try->($_), 400, 'invalid_request', 50027, "malformed: $_") for 'x', 'a.b.c', 'e30.e30.', '..';
+
+	refused($try->(assertion(), client_secret => 'x'), 400, 'invalid_request', 90023, 'both a secret and an assertion');
+	refused(get_token('contoso.onmicrosoft.com/oauth2/v2.0/token', %form), 401, 'invalid_client', 7000216, 'neither');
+	refused($try->(assertion(), client_assertion_type => 'jwt'), 400, 'invalid_request', 90023, 'another type');
+	delete local $form{client_assertion_type};
+	refused($try->(assertion()), 400, 'invalid_request', 900144, 'no type');
+	$form{client_assertion_type} = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
+	new_certificate('short', '-days 1');
+	$register->('short');
+	set_clock('2099-01-01T00:00:00Z');
+	refused($try->(assertion(name => 'short')), 401, 'invalid_client', 700027, 'a certificate that is over');
+	set_clock($now);
+	is($try->(assertion(name => 'short'))->{status}, 200, 'while it was good');
+	$register->('short', JSON::PP::false);
+	refused($try->(assertion(name => 'short')), 401, 'invalid_client', 700027, 'unregistered');
+	is($try->(assertion())->{status}, 200, 'the other one stays');
+	control(DELETE => 'certificates');
+	refused($try->(assertion()), 401, 'invalid_client', 700027, 'all gone');
+	control(POST => 'reset');
+};
+
+subtest 'names and passwords' => sub {
+	my $ask = sub {
+		my ($path, $name, $password) = @_;
+		return $http->get("$root$path?\$top=1", { headers => { Authorization => 'Basic ' . encode_base64("$name:$password", '') } });
+	};
+	is($ask->($report_path, 'svc@contoso.com', 'pass')->{status}, 401, 'nobody is known');
+	control(POST => 'users', { name => 'svc@contoso.com', password => 'pa:ss wörd' });
+	is($ask->($report_path, 'svc@contoso.com', encode('UTF-8', 'pa:ss wörd'))->{status}, 200, 'a good password');
+	my $refused = $ask->($report_path, 'svc@contoso.com', 'pass');
+	is($refused->{status}, 401, 'a wrong one');
+	like($refused->{content}, qr/<html>/, 'gets a page');
+	is($ask->($list_path, 'svc@contoso.com', encode('UTF-8', 'pa:ss wörd'))->{status}, 401, 'Graph takes no passwords');
+	control(POST => 'users', { name => 'svc@contoso.com', password => 'x', role => JSON::PP::false });
+	my $response = $ask->($report_path, 'svc@contoso.com', 'x');
+	is($response->{status}, 403, 'without the role');
+	is($response->{content}, '{"ErrorCode":"","Message":"No permission to access the report for the organization ."}', 'in its words');
+	control(POST => 'reset');
+	is($ask->($report_path, 'svc@contoso.com', 'x')->{status}, 401, 'gone');
 };
 
 sign_in();
@@ -559,7 +801,38 @@ subtest 'quota' => sub {
 	is(get_token('contoso.onmicrosoft.com/oauth2/v2.0/token', %client)->{status}, 200, 'tokens are not counted');
 	control(POST => 'clock', { advance => 301 });
 	is(list(undef, top => 1)->{status}, 200, 'after the window it goes on');
+	my $seen = json_of(control(GET => 'quota'));
+	is_deeply($seen->[0], { tenant => '11111111-2222-3333-4444-555555555555', api => 'graph', requests => 'all', highest => 5, allowed => 4, refused => 2 },
+		'what was seen: how many at most in a window');
+	is("@{ $seen->[1] }{qw(api highest refused)}", 'reporting 1 0', 'of each interface');
+
 	control(POST => 'reset');
+	sign_in();
+	settings(quota => 1, detail_quota => 'separate');
+	is(list(undef, top => 1)->{status}, 200, 'a list');
+	my $detail = "$root$list_path/x/getDetailsByRecipient(recipientAddress='a')";
+	is(get_url($detail)->{status}, 200, 'details have their own budget when it is separate');
+	is(list(undef, top => 1)->{status} . ' ' . get_url($detail)->{status}, '429 429', 'and both end');
+	control(POST => 'tenants', { id => '99999999-0000-0000-0000-000000000000', domain => 'fabrikam.example' });
+	sign_in(undef, tenant => 'fabrikam.example');
+	is(list(undef, top => 1)->{status}, 200, 'another tenant has its own');
+	control(DELETE => 'quota');
+	is_deeply(json_of(control(GET => 'quota')), [], 'forgotten');
+
+	settings(quota => 1, detail_quota => 'shared', retry_after => 'date');
+	list(undef, top => 1);
+	like(list(undef, top => 1)->{headers}{'retry-after'}, qr/^Fri, 20 Nov 2026 12:0[45]:\d\d GMT$/, "Retry-After as a date of the service's clock");
+	settings(retry_after => 'none');
+	ok(!exists list(undef, top => 1)->{headers}{'retry-after'}, 'or not at all');
+	control(DELETE => 'quota');
+	settings(quota => 2, quota_counts_refused => JSON::PP::true);
+	list(undef, top => 1) for 1 .. 3;
+	control(POST => 'clock', { advance => 200 });
+	list(undef, top => 1) for 1 .. 2;
+	control(POST => 'clock', { advance => 101 });
+	is(list(undef, top => 1)->{status}, 429, 'refused requests may keep a window full');
+	control(POST => 'reset');
+	sign_in();
 	settings(quota => 0);
 };
 
@@ -875,6 +1148,10 @@ subtest 'request log' => sub {
 	like($log->[0]{query}, qr/\$top=3/, 'and as text');
 	is_deeply([ @{ $log->[0] }{qw(method path status rows at)} ], [ 'GET', $list_path, 200, 0, '2026-11-20T12:00:00.0000000Z' ], 'the rest');
 	ok($log->[0]{authorization} && !$log->[1]{authorization}, 'authorization');
+	is("$log->[0]{scheme} " . ($log->[1]{scheme} // 'none'), 'Bearer none', 'its scheme');
+	is($log->[0]{prefer}, 'include-unknown-enum-members', 'Prefer');
+	is($log->[0]{accept}, undef, 'Accept');
+	ok($log->[0]{port} > 1023, "the client's port");
 	is($log->[1]{fault}, 'status', 'the fault');
 	is("$log->[1]{status} $log->[2]{method}", '503 POST', 'the others');
 	unlike(control(GET => 'log')->{content}, qr/demo~secret/, 'no secret in it');
@@ -882,6 +1159,23 @@ subtest 'request log' => sub {
 	is(control(GET => 'nonsense')->{status}, 404, 'a wrong path');
 	is(control(POST => 'settings', $_)->{status}, 400, "settings refused: $_") for '{"rows_per_day":3}', '{"x":1}', '[]';
 	is(control(POST => 'clock', $_)->{status}, 400, "clock refused: $_") for '{"now":"x"}', '{"tick":1}', 'x';
+};
+
+subtest 'names of requests' => sub {
+	control(DELETE => 'log');
+	my $response = list('x', headers => { 'client-request-id' => 'mine-1' });
+	my $inner = json_of($response)->{error}{innerError};
+	is($inner->{'client-request-id'}, 'mine-1', "the client's name comes back in an error");
+	is($inner->{'request-id'}, $response->{headers}{'request-id'}, "and the service's is that of the header");
+	like(list(undef, top => 1)->{headers}{'request-id'}, qr/^[0-9a-f-]{36}$/, 'which good answers have, too');
+	my $log = json_of(control(GET => 'log'));
+	is("$log->[0]{client_request_id} $log->[0]{request_id}", "mine-1 $inner->{'request-id'}", 'both are in the log');
+	is($log->[1]{client_request_id}, undef, 'if given');
+	order({ fault => 'status', status => 429, on => 'list', retry_after_date => 90 }, { fault => 'status', status => 429, retry_after => 99999 },
+		{ fault => 'status', status => 429, retry_after => 'soon' });
+	is(list(undef)->{headers}{'retry-after'}, 'Fri, 20 Nov 2026 12:01:30 GMT', 'a Retry-After by date');
+	is(list(undef)->{headers}{'retry-after'}, '99999', 'absurd');
+	is(list(undef)->{headers}{'retry-after'}, 'soon', 'malformed');
 };
 
 subtest 'another world' => sub {

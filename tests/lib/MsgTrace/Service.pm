@@ -7,7 +7,8 @@
 #   my $service = MsgTrace::Service->start(
 #       now => '2026-05-10T12:00:00Z', rows_per_day => 5000, seed => 7, shuffle => 1);
 #
-#   $service->origin, ->report_url   https://localhost:PORT, the list's URL
+#   $service->origin, ->report_url   https://localhost:PORT, Graph's list
+#   $service->report_url('reporting')   the Reporting web service's
 #   $service->{tenant}, {client_id}, {client_secret}, {ca_file}, {port}
 #
 #   $service->fault({ on => 'list', fault => 'status', status => 503 }, …)
@@ -15,14 +16,22 @@
 #   $service->clear_faults
 #   $service->requests               what was asked since clear_requests: a list of
 #                                    { method, path, query, status, rows, … }
-#   $service->list_requests          those for the list only
+#   $service->list_requests          those for a list only, of either interface
+#   $service->detail_requests, ->token_requests
 #   $service->clear_requests
 #   $service->now                    its clock
 #   $service->set_clock(now => …) or (advance => seconds) or (run => 1)
 #   $service->add_rows({ … }, …), ->clear_rows
-#   $service->settings(page_delay => 100, …)
+#   $service->settings(page_delay => 100, roles => 'none', …)
+#   $service->add_tenant(id => …, domain => …)    one more, or changed: see the
+#   $service->add_client(id => …, secret => …, …) README of the service for what
+#   $service->add_user(name => …, password => …)  else can be said
+#   $service->register_certificate($pem_file[, $client]), ->unregister_certificate
+#   $service->quota                  a list of { tenant, api, requests, highest,
+#                                    allowed, refused }; ->clear_quota
 #   $service->reset
-#   $service->truth($from, $to[, $as_of])   CSV text; save_truth($file, …) to a file
+#   $service->truth($from, $to[, $as_of[, $tenant]])   CSV text; save_truth($file, …)
+#                                    to a file
 #   $service->get($path)             any other GET: the body
 #   $service->stop, ->log
 
@@ -70,7 +79,7 @@ sub start
 		my $value = $options{$name};
 		next if !defined $value;
 		push @command, '--' . ($name =~ tr/_/-/r);
-		push @command, $value if $name !~ /^(?:shuffle|log_requests)$/;
+		push @command, $value if $name !~ /^(?:shuffle|log_requests|quota_counts_refused)$/;
 	}
 	my $process = MsgTrace::Process::start(
 		command => \@command,
@@ -93,8 +102,11 @@ sub origin
 
 sub report_url
 {
-	my ($self) = @_;
-	return $self->origin . '/v1.0/admin/exchange/tracing/messageTraces';
+	my ($self, $api) = @_;
+	return $self->origin
+	  . (($api // 'graph') eq 'reporting'
+		? '/ecp/reportingwebservice/reporting.svc/MessageTrace'
+		: '/v1.0/admin/exchange/tracing/messageTraces');
 }
 
 sub stop
@@ -188,7 +200,19 @@ sub requests
 sub list_requests
 {
 	my ($self) = @_;
-	return grep { $_->{path} =~ m{/messageTraces$} } $self->requests;
+	return grep { $_->{path} =~ m{/(?:messageTraces|MessageTrace)$} } $self->requests;
+}
+
+sub detail_requests
+{
+	my ($self) = @_;
+	return grep { $_->{path} =~ m{/getDetailsByRecipient\(|/MessageTraceDetail$} } $self->requests;
+}
+
+sub token_requests
+{
+	my ($self) = @_;
+	return grep { $_->{path} =~ m{/token$} } $self->requests;
 }
 
 sub clear_requests
@@ -217,14 +241,78 @@ sub set_clock
 sub settings
 {
 	my ($self, %change) = @_;
-	for my $name (keys %change)
+	_truths(\%change, qw(shuffle service_principal quota_counts_refused));
+	for my $value (values %change)
 	{
-		$change{$name} =
-		  $name eq 'shuffle'
-		  ? ($change{$name} ? JSON::PP::true : JSON::PP::false)
-		  : $change{$name} + 0;
+		$value += 0 if !ref $value && $value =~ /^-?\d+$/;
 	}
 	$self->_control('POST', 'settings', \%change);
+	return;
+}
+
+# Makes JSON's truth values of those members that are there.
+sub _truths
+{
+	my ($document, @names) = @_;
+	for my $name (grep { exists $document->{$_} } @names)
+	{
+		$document->{$name} = $document->{$name} ? JSON::PP::true : JSON::PP::false;
+	}
+	return;
+}
+
+sub add_tenant
+{
+	my ($self, %of) = @_;
+	_truths(\%of, 'service_principal');
+	$self->_control('POST', 'tenants', \%of);
+	return;
+}
+
+sub add_client
+{
+	my ($self, %of) = @_;
+	_truths(\%of, qw(consent blocked));
+	$self->_control('POST', 'clients', \%of);
+	return;
+}
+
+sub add_user
+{
+	my ($self, %of) = @_;
+	_truths(\%of, 'role');
+	$self->_control('POST', 'users', \%of);
+	return;
+}
+
+sub register_certificate
+{
+	my ($self, $file, $client, $registered) = @_;
+	local $/;
+	open my $in, '<', $file or die "$file: $!";
+	my %of = (certificate => scalar <$in>, registered => $registered // 1);
+	$of{client} = $client if defined $client;
+	_truths(\%of, 'registered');
+	$self->_control('POST', 'certificates', \%of);
+	return;
+}
+
+sub unregister_certificate
+{
+	my ($self, $file, $client) = @_;
+	return $self->register_certificate($file, $client, 0);
+}
+
+sub quota
+{
+	my ($self) = @_;
+	return @{ $self->_control('GET', 'quota') };
+}
+
+sub clear_quota
+{
+	my ($self) = @_;
+	$self->_control('DELETE', 'quota');
 	return;
 }
 
@@ -251,9 +339,10 @@ sub reset
 
 sub _truth_path
 {
-	my ($from, $to, $as_of) = @_;
+	my ($from, $to, $as_of, $tenant) = @_;
 	my $path = '/control/truth?from=' . _escape($from) . '&to=' . _escape($to);
 	$path .= '&as_of=' . _escape($as_of) if defined $as_of;
+	$path .= '&tenant=' . _escape($tenant) if defined $tenant;
 	return $path;
 }
 
