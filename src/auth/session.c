@@ -42,8 +42,12 @@ struct MsgTraceSession
 	MsgTraceSessionCounts counts;
 	SessionState state;
 	const char *url; /* NULL: only a token is wanted */
+	bool is_detail;	 /* the URL is of a delivery's details */
 	bool renewed;	 /* this request has had its second token */
 	const MsgTraceHttpReply *reply;
+	instr_time sent_at; /* the request at hand, or the last one */
+	int64 delay;		/* ms that PAUSED takes */
+	char client_request_id[MSGTRACE_UUID_SIZE];
 };
 
 MsgTraceSession *
@@ -101,9 +105,10 @@ msgtrace_session_close(MsgTraceSession *session)
 }
 
 static void
-begin(MsgTraceSession *session, const char *url)
+begin(MsgTraceSession *session, const char *url, bool is_detail)
 {
 	session->url = url;
+	session->is_detail = is_detail;
 	session->state = STARTING;
 	session->renewed = false;
 	session->reply = NULL;
@@ -113,7 +118,7 @@ begin(MsgTraceSession *session, const char *url)
 void
 msgtrace_session_sign_in(MsgTraceSession *session)
 {
-	begin(session, NULL);
+	begin(session, NULL, false);
 }
 
 void
@@ -121,13 +126,19 @@ msgtrace_session_sign_in_anew(MsgTraceSession *session)
 {
 	msgtrace_clock_forget(session->clock);
 	forget_token(session);
-	begin(session, NULL);
+	begin(session, NULL, false);
 }
 
 void
 msgtrace_session_get(MsgTraceSession *session, const char *url)
 {
-	begin(session, url);
+	begin(session, url, false);
+}
+
+void
+msgtrace_session_get_detail(MsgTraceSession *session, const char *url)
+{
+	begin(session, url, true);
 }
 
 static void
@@ -141,20 +152,35 @@ fail(MsgTraceSession *session, MsgTraceFault fault)
 static void
 name_request(MsgTraceSession *session, const char *asked, const char *url)
 {
-	session->status->asked = asked;
-	session->status->url = msgtrace_status_keep_url(session->status, url);
+	MsgTraceStatus *status = session->status;
+
+	status->asked = asked;
+	status->url = msgtrace_status_keep_url(status, url);
+	status->request_id = NULL;
+	status->client_request_id = NULL;
+	if (msgtrace_http_new_uuid(session->client_request_id))
+		status->client_request_id = session->client_request_id;
+	INSTR_TIME_SET_CURRENT(session->sent_at);
+}
+
+/* Our own id of the request, by which Microsoft's support can find it. */
+static char *
+id_header(const MsgTraceSession *session)
+{
+	return psprintf("client-request-id: %s", session->client_request_id);
 }
 
 static void
 send_sign_in(MsgTraceSession *session)
 {
-	static const char *const headers[] = {"Accept: application/json", NULL};
+	const char *headers[] = {"Accept: application/json", NULL, NULL};
 	const MsgTraceCredential *credential = &session->config->credential;
 	char *url = msgtrace_token_url(credential);
 	char *form = msgtrace_token_form(credential);
 	bool started;
 
 	name_request(session, "sign-in", url);
+	headers[1] = id_header(session);
 	started = msgtrace_http_start(session->http, &session->config->http, url, headers, form);
 	explicit_bzero(form, strlen(form));
 	pfree(form);
@@ -170,10 +196,11 @@ send_request(MsgTraceSession *session, const char *token)
 {
 	MsgTraceAllowance *allowance = session->config->allowance;
 	char *authorization;
-	const char *headers[4];
+	const char *headers[5];
 	bool started;
 
-	name_request(session, "the message trace", session->url);
+	name_request(session, session->is_detail ? "the details of a delivery" : "the message trace",
+				 session->url);
 	if (allowance->limit > 0 && allowance->made >= allowance->limit)
 	{
 		session->status->limit = allowance->limit;
@@ -184,7 +211,8 @@ send_request(MsgTraceSession *session, const char *token)
 	headers[0] = authorization;
 	headers[1] = "Accept: application/json";
 	headers[2] = "Prefer: include-unknown-enum-members";
-	headers[3] = NULL;
+	headers[3] = id_header(session);
+	headers[4] = NULL;
 	started = msgtrace_http_start(session->http, &session->config->http, session->url, headers,
 								  NULL);
 	explicit_bzero(authorization, strlen(authorization));
@@ -219,6 +247,7 @@ pause_for_retry(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 	session->counts.ignored_retry_after = session->retry.ignored;
 	if (delay < 0)
 		return false;
+	session->delay = delay;
 	session->counts.retries++;
 	msgtrace_http_cancel(session->http);
 	msgtrace_http_set_alarm(session->http, delay);
@@ -271,7 +300,7 @@ msgtrace_session_note_refusal(MsgTraceSession *session)
 											msgtrace_document_string(document, "error.code"));
 		status->words = msgtrace_status_keep(status,
 											 msgtrace_document_string(document, "error.message"));
-		status->request_id = msgtrace_status_keep(
+		msgtrace_status_keep_request_id(
 			status, msgtrace_document_string(document, "error.innerError.request-id"));
 	}
 	else if (reply->length > 0)
@@ -355,6 +384,70 @@ learn_clock(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 		msgtrace_clock_learn(session->clock, reply->date, reply->date_at);
 }
 
+/* ---------------------------------------------------------------- report */
+
+/* A link's token tells nobody anything, and is long. */
+static char *
+without_skiptoken(const char *url)
+{
+	char *copy = pstrdup(url);
+	char *name = strcasestr(copy, "skiptoken=");
+	size_t length;
+
+	if (name)
+	{
+		char *end = name + strcspn(name, "&#");
+
+		while (name > copy && name[-1] != '?' && name[-1] != '&')
+			name--;
+		memmove(name, *end == '&' ? end + 1 : end, strlen(*end == '&' ? end + 1 : end) + 1);
+		length = strlen(copy);
+		if (length > 0 && (copy[length - 1] == '?' || copy[length - 1] == '&'))
+			copy[length - 1] = '\0';
+	}
+	return copy;
+}
+
+/* When the request that has just ended is made again; -1 when it is not. */
+static int64
+retry_in(const MsgTraceSession *session, bool was_sign_in)
+{
+	if (session->state == PAUSED)
+		return session->delay;
+	return session->state == STARTING && !was_sign_in ? 0 : -1;
+}
+
+/* A request has ended, and the session's state says what becomes of it. */
+static void
+report(MsgTraceSession *session, const MsgTraceHttpReply *reply, bool was_sign_in)
+{
+	const MsgTraceSessionConfig *config = session->config;
+	MsgTraceStatus *status = session->status;
+	MsgTraceRequestReport report = {0};
+	instr_time elapsed;
+
+	if (config->report == NULL)
+		return;
+	INSTR_TIME_SET_CURRENT(elapsed);
+	INSTR_TIME_SUBTRACT(elapsed, session->sent_at);
+	report.what = was_sign_in ? "sign-in" : session->is_detail ? "detail" : "list";
+	report.method = was_sign_in ? "POST" : "GET";
+	report.url = was_sign_in ? status->url
+							 : msgtrace_status_keep(status, without_skiptoken(session->url));
+	report.http_status = reply->http_status;
+	report.fault = session->state == BROKEN ? status->fault : reply->fault;
+	report.words = session->state == BROKEN ? status->words : NULL;
+	if (report.words == NULL && reply->fault != MSGTRACE_OK)
+		report.words = msgtrace_status_keep(status, reply->words);
+	report.elapsed = (int64) INSTR_TIME_GET_MICROSEC(elapsed);
+	report.bytes = (int64) reply->length;
+	report.retry_in = retry_in(session, was_sign_in);
+	report.client_request_id = status->client_request_id;
+	config->report(config->report_arg, &report);
+}
+
+/* ------------------------------------------------------------ the machine */
+
 static bool
 is_pause_over(MsgTraceSession *session)
 {
@@ -370,6 +463,7 @@ static bool
 step(MsgTraceSession *session)
 {
 	const MsgTraceHttpReply *reply;
+	bool was_sign_in;
 
 	if (session->state == STARTING)
 	{
@@ -383,10 +477,13 @@ step(MsgTraceSession *session)
 		return false;
 	reply = msgtrace_http_reply(session->http);
 	learn_clock(session, reply);
-	if (session->state == SIGNING_IN)
+	msgtrace_status_keep_request_id(session->status, reply->request_id);
+	was_sign_in = session->state == SIGNING_IN;
+	if (was_sign_in)
 		end_sign_in(session, reply);
 	else
 		end_request(session, reply);
+	report(session, reply, was_sign_in);
 	return true;
 }
 

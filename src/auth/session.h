@@ -103,8 +103,11 @@ extern void msgtrace_session_sign_in(MsgTraceSession *session);
 /* The same, but with a token and a clock that are fresh. */
 extern void msgtrace_session_sign_in_anew(MsgTraceSession *session);
 
-/* Get this URL.  The URL must live until the request has ended. */
+/* Get this URL of the list.  The URL must live until the request has ended. */
 extern void msgtrace_session_get(MsgTraceSession *session, const char *url);
+
+/* The same of a delivery's details. */
+extern void msgtrace_session_get_detail(MsgTraceSession *session, const char *url);
 
 extern MsgTraceProgress msgtrace_session_poll(MsgTraceSession *session);
 extern void msgtrace_session_wait(MsgTraceSession *session);

@@ -145,8 +145,7 @@ note_refusal(const MsgTraceHttpReply *reply, MsgTraceStatus *status)
 		words = msgtrace_status_keep(status,
 									 msgtrace_document_string(document, "error_description"));
 		status->code = msgtrace_status_keep(status, msgtrace_document_string(document, "error"));
-		status->request_id = msgtrace_status_keep(status,
-												  msgtrace_document_string(document, "trace_id"));
+		msgtrace_status_keep_request_id(status, msgtrace_document_string(document, "trace_id"));
 	}
 	else
 		words = msgtrace_status_keep(status, reply->body);

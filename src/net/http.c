@@ -389,6 +389,7 @@ take_reply(MsgTraceHttp *http, CURLcode rc)
 	reply->date = http->head.date;
 	reply->date_at = http->head.date_at;
 	reply->retry_after = msgtrace_head_retry_after(&http->head);
+	reply->request_id = http->head.request_id[0] ? http->head.request_id : NULL;
 	http->ended = true;
 	end_request(http);
 }

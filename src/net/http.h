@@ -44,9 +44,10 @@ typedef struct MsgTraceHttpReply
 	int http_status;
 	const char *body; /* NUL-terminated; until the request is reused */
 	size_t length;
-	TimestampTz date;	 /* the Date header, or 0 */
-	TimestampTz date_at; /* our clock when it came */
-	int retry_after;	 /* seconds, or -1 when there is none */
+	TimestampTz date;		/* the Date header, or 0 */
+	TimestampTz date_at;	/* our clock when it came */
+	int retry_after;		/* seconds, or -1 when there is none */
+	const char *request_id; /* the service's, or NULL */
 } MsgTraceHttpReply;
 
 /*

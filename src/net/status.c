@@ -96,3 +96,10 @@ msgtrace_status_keep_url(MsgTraceStatus *status, const char *url)
 		copy[strcspn(copy, "?#")] = '\0';
 	return copy;
 }
+
+void
+msgtrace_status_keep_request_id(MsgTraceStatus *status, const char *id)
+{
+	if (id)
+		status->request_id = msgtrace_status_keep(status, id);
+}

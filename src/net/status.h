@@ -77,4 +77,7 @@ extern void msgtrace_status_init(MsgTraceStatus *status, MemoryContext context);
 extern char *msgtrace_status_keep(MsgTraceStatus *status, const char *text);
 extern char *msgtrace_status_keep_url(MsgTraceStatus *status, const char *url);
 
+/* The service's id of the request at hand; NULL leaves the one already known. */
+extern void msgtrace_status_keep_request_id(MsgTraceStatus *status, const char *id);
+
 #endif /* MSGTRACE_STATUS_H */
