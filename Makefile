@@ -73,6 +73,7 @@ OBJS = \
 	src/fdw/explain.o \
 	src/fdw/import.o \
 	src/fdw/error.o \
+	src/fdw/log.o \
 	src/fdw/stats.o \
 	src/fdw/transaction.o \
 	src/fdw/relation.o \

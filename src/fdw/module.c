@@ -20,6 +20,7 @@ PG_MODULE_MAGIC;
 int msgtrace_max_requests_per_query = 100;
 int msgtrace_clock_source = MSGTRACE_CLOCK_LOCAL;
 int msgtrace_log_level = MSGTRACE_BY_OPTION;
+bool msgtrace_log_scans = false;
 int msgtrace_on_bad_row = MSGTRACE_BY_OPTION;
 int msgtrace_request_class = MSGTRACE_INTERACTIVE;
 
@@ -62,6 +63,11 @@ _PG_init(void)
 		"o365_msgtrace.log_level", "What is written into the server log about requests.",
 		"\"default\" leaves it to the server's option log_level.", &msgtrace_log_level,
 		MSGTRACE_BY_OPTION, log_levels, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable(
+		"o365_msgtrace.log_scans",
+		"Write a line about each scan of a message trace into the server log.",
+		"It says who asked, as whom, for what, and how many rows came: for audits.",
+		&msgtrace_log_scans, false, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable(
 		"o365_msgtrace.on_bad_row", "What becomes of a message trace row that cannot be read.",
 		"\"default\" leaves it to the option on_bad_row of table or server.", &msgtrace_on_bad_row,

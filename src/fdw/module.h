@@ -23,7 +23,7 @@ typedef enum MsgTraceClockSource
 typedef enum MsgTraceLogLevel
 {
 	MSGTRACE_LOG_ERROR, /* nothing beside the errors themselves */
-	MSGTRACE_LOG_WARN,	/* retries */
+	MSGTRACE_LOG_WARN,	/* requests that failed, retried or not */
 	MSGTRACE_LOG_INFO,	/* sign-ins */
 	MSGTRACE_LOG_DEBUG	/* each request */
 } MsgTraceLogLevel;
@@ -45,7 +45,8 @@ typedef enum MsgTraceRequestClass
 extern int msgtrace_max_requests_per_query; /* 0 = no limit */
 extern int msgtrace_clock_source;			/* MsgTraceClockSource */
 extern int msgtrace_log_level;				/* MsgTraceLogLevel or BY_OPTION */
-extern int msgtrace_on_bad_row;				/* MsgTraceOnBadRow or BY_OPTION */
-extern int msgtrace_request_class;			/* MsgTraceRequestClass */
+extern bool msgtrace_log_scans;
+extern int msgtrace_on_bad_row;	   /* MsgTraceOnBadRow or BY_OPTION */
+extern int msgtrace_request_class; /* MsgTraceRequestClass */
 
 #endif /* MSGTRACE_MODULE_H */

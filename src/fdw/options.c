@@ -14,6 +14,7 @@
 #include "catalog/pg_foreign_table.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
+#include "fdw/log.h"
 #include "fdw/module.h"
 #include "fdw/option.h"
 #include "fdw/option_check.h"
@@ -452,6 +453,7 @@ read_settings(MsgTraceSettings *settings, const ForeignServer *server, const Opt
 	settings->log_level = msgtrace_log_level == MSGTRACE_BY_OPTION
 							  ? choice_option(given, "log_level")
 							  : msgtrace_log_level;
+	msgtrace_log_requests(&settings->session, server->servername, settings->log_level);
 }
 
 void

@@ -12,6 +12,7 @@
 
 #include "executor/executor.h"
 #include "fdw/error.h"
+#include "fdw/log.h"
 #include "fdw/module.h"
 #include "fdw/options.h"
 #include "fdw/plan.h"
@@ -28,6 +29,7 @@
 typedef struct TraceScan
 {
 	MsgTraceSettings settings;
+	MsgTraceScanner scanner;
 	List *kinds;		/* what is pushed: MsgTraceQualKind */
 	List *value_states; /* ExprStates of its values */
 	MsgTracePagerConfig pager_config;
@@ -39,6 +41,7 @@ typedef struct TraceScan
 	MsgTraceQuery query;
 	MsgTraceStatus status;
 	MsgTracePager *pager;
+	MsgTraceScanLog *log;
 
 	MsgTraceScanStats earlier; /* of the loops before this one */
 	char *first_request;
@@ -116,8 +119,10 @@ msgtrace_begin_scan(ForeignScanState *node, int eflags)
 		return;
 	check_encoding();
 	scan = palloc0(sizeof(TraceScan));
-	msgtrace_settings_read(&scan->settings, RelationGetRelid(node->ss.ss_currentRelation),
-						   user_of(node));
+	scan->scanner.table_id = RelationGetRelid(node->ss.ss_currentRelation);
+	scan->scanner.user_id = user_of(node);
+	msgtrace_settings_read(&scan->settings, scan->scanner.table_id, scan->scanner.user_id);
+	scan->scanner.server_name = GetForeignServer(scan->settings.session.server_id)->servername;
 	scan->settings.session.allowance = allowance_of(estate);
 	scan->kinds = list_nth(plan->fdw_private, MSGTRACE_PLAN_KINDS);
 	scan->value_states = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
@@ -153,6 +158,7 @@ begin_loop(ForeignScanState *node, TraceScan *scan)
 	scan->pager_config.rows_per_day = expected_rows_per_day(scan);
 	scan->pager = msgtrace_pager_open(scan->loop_context, &scan->pager_config, &scan->query,
 									  &scan->status);
+	scan->log = msgtrace_log_scan(scan->loop_context, &scan->scanner, &scan->query);
 	msgtrace_stats_note_scan(scan->pager);
 	MemoryContextSwitchTo(before);
 }
@@ -179,6 +185,7 @@ end_loop(ForeignScanState *node, TraceScan *scan)
 	note_first_request(node, scan);
 	msgtrace_stats_note_scan(scan->pager);
 	msgtrace_stats_add(&scan->earlier, scan->pager);
+	msgtrace_log_scan_end(scan->log);
 	msgtrace_pager_close(scan->pager);
 	scan->pager = NULL;
 	MemoryContextReset(scan->loop_context);
@@ -240,6 +247,7 @@ end_of_rows(TraceScan *scan, MsgTracePagerResult result)
 
 	if (result == MSGTRACE_ERROR)
 		msgtrace_error_raise(&scan->status, counts);
+	msgtrace_log_scan_complete(scan->log);
 	if (counts->replaced > 0)
 		msgtrace_error_warn_of_replaced(counts->replaced);
 }
@@ -263,6 +271,7 @@ msgtrace_iterate_scan(ForeignScanState *node)
 		end_of_rows(scan, result);
 		return slot;
 	}
+	msgtrace_log_scan_row(scan->log);
 	memcpy(slot->tts_values, row->values, slot->tts_tupleDescriptor->natts * sizeof(Datum));
 	memcpy(slot->tts_isnull, row->nulls, slot->tts_tupleDescriptor->natts * sizeof(bool));
 	return ExecStoreVirtualTuple(slot);

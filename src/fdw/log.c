@@ -1,0 +1,197 @@
+/*-------------------------------------------------------------------------
+ *
+ * log.c
+ *		What goes into the server log: requests, and scans for audits.
+ *
+ * All lines are of the level LOG and for the server's log only.  They carry
+ * neither the statement, which may hold a secret, nor anything of a request that
+ * session.c has not cleaned of secrets.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "fdw/log.h"
+
+#include "fdw/module.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+/* --------------------------------------------------------------- requests */
+
+typedef struct RequestLog
+{
+	const char *server_name;
+	int level; /* MsgTraceLogLevel */
+} RequestLog;
+
+/* The least level that lets a report through. */
+static int
+level_of(const MsgTraceRequestReport *report)
+{
+	bool failed = report->fault != MSGTRACE_OK || report->http_status >= 400;
+
+	if (failed)
+		return MSGTRACE_LOG_WARN;
+	return strcmp(report->what, "sign-in") == 0 ? MSGTRACE_LOG_INFO : MSGTRACE_LOG_DEBUG;
+}
+
+static void
+append_outcome(StringInfo line, const MsgTraceRequestReport *report)
+{
+	if (report->http_status != 0)
+		appendStringInfo(line, " %d", report->http_status);
+	else
+		appendStringInfoString(line, " gave no answer");
+	appendStringInfo(line, " in " INT64_FORMAT " ms", report->elapsed / 1000);
+	if (report->http_status != 0)
+		appendStringInfo(line, ", " INT64_FORMAT " bytes", report->bytes);
+	if (report->words && *report->words)
+		appendStringInfo(line, ": %s", report->words);
+	if (report->retry_in >= 0)
+		appendStringInfo(line, "; again in " INT64_FORMAT " ms", report->retry_in);
+	if (report->client_request_id)
+		appendStringInfo(line, " (client-request-id %s)", report->client_request_id);
+}
+
+static void
+log_request(void *arg, const MsgTraceRequestReport *report)
+{
+	const RequestLog *log = arg;
+	StringInfoData line;
+
+	if (level_of(report) > log->level)
+		return;
+	initStringInfo(&line);
+	append_outcome(&line, report);
+	ereport(LOG_SERVER_ONLY,
+			errmsg_internal("message trace of server \"%s\": %s, %s %s%s", log->server_name,
+							report->what, report->method, report->url, line.data),
+			errhidestmt(true), errhidecontext(true));
+	pfree(line.data);
+}
+
+void
+msgtrace_log_requests(MsgTraceSessionConfig *session, const char *server_name, int level)
+{
+	RequestLog *log = palloc(sizeof(RequestLog));
+
+	log->server_name = server_name;
+	log->level = level;
+	session->report = log_request;
+	session->report_arg = log;
+}
+
+/* ------------------------------------------------------------------ scans */
+
+struct MsgTraceScanLog
+{
+	MemoryContextCallback release;
+	char *who;	/* all of the line that is known at the start */
+	char *what; /* likewise: the filter */
+	int64 rows;
+	bool complete;
+	bool ended;
+};
+
+/*
+ * Called in the middle of an abort, too: nothing may be looked up here, and what
+ * is used lives in the context whose end this is.
+ */
+static void
+write_scan(void *arg)
+{
+	const MsgTraceScanLog *log = arg;
+	const char *outcome = "broken off";
+
+	if (log->complete)
+		outcome = "complete";
+	else if (log->ended)
+		outcome = "ended early";
+	ereport(LOG_SERVER_ONLY,
+			errmsg_internal("message trace scan by %s, filter %s: " INT64_FORMAT " rows, %s",
+							log->who, log->what, log->rows, outcome),
+			errhidestmt(true), errhidecontext(true));
+}
+
+static void
+append_condition(StringInfo filter, const char *condition, const char *value)
+{
+	appendStringInfo(filter, "%s%s %s", filter->len > 0 ? " AND " : "", condition,
+					 quote_literal_cstr(value));
+}
+
+/* What is asked of the service, as conditions on the table's usual columns. */
+static char *
+describe_filter(const MsgTraceQuery *query)
+{
+	StringInfoData filter;
+
+	if (query->empty)
+		return "none that the service could satisfy";
+	initStringInfo(&filter);
+	if (!TIMESTAMP_IS_NOBEGIN(query->from))
+		append_condition(&filter, "received >=", timestamptz_to_str(query->from));
+	if (!TIMESTAMP_IS_NOEND(query->to))
+		append_condition(&filter, "received <", timestamptz_to_str(query->to));
+	if (query->sender_address)
+		append_condition(&filter, "sender_address =", query->sender_address);
+	if (query->recipient_address)
+		append_condition(&filter, "recipient_address =", query->recipient_address);
+	return filter.len > 0 ? filter.data : "none";
+}
+
+static char *
+describe_scanner(const MsgTraceScanner *scanner)
+{
+	const char *schema = get_namespace_name(get_rel_namespace(scanner->table_id));
+	const char *table = get_rel_name(scanner->table_id);
+
+	return psprintf("role \"%s\" (session \"%s\", application \"%s\") of %s on server \"%s\"",
+					GetUserNameFromId(scanner->user_id, false),
+					GetUserNameFromId(GetSessionUserId(), false),
+					application_name ? application_name : "",
+					quote_qualified_identifier(schema, table), scanner->server_name);
+}
+
+MsgTraceScanLog *
+msgtrace_log_scan(MemoryContext context, const MsgTraceScanner *scanner, const MsgTraceQuery *query)
+{
+	MemoryContext before;
+	MsgTraceScanLog *log;
+
+	if (!msgtrace_log_scans)
+		return NULL;
+	before = MemoryContextSwitchTo(context);
+	log = palloc0(sizeof(MsgTraceScanLog));
+	log->who = describe_scanner(scanner);
+	log->what = describe_filter(query);
+	MemoryContextSwitchTo(before);
+	log->release.func = write_scan;
+	log->release.arg = log;
+	MemoryContextRegisterResetCallback(context, &log->release);
+	return log;
+}
+
+void
+msgtrace_log_scan_row(MsgTraceScanLog *log)
+{
+	if (log)
+		log->rows++;
+}
+
+void
+msgtrace_log_scan_complete(MsgTraceScanLog *log)
+{
+	if (log)
+		log->complete = true;
+}
+
+void
+msgtrace_log_scan_end(MsgTraceScanLog *log)
+{
+	if (log)
+		log->ended = true;
+}
