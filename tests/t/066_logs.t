@@ -55,7 +55,7 @@ my %expected = (
 sub in_short
 {
 	my ($line) = @_;
-	$line =~ m{: (sign-in|list), (?:GET|POST) https://\S+ (\d+) in \d+ ms, \d+ bytes(; again in \d+ ms)?(?: \(client-request-id [-0-9a-f]{36}\))?$}
+	$line =~ m{: (sign-in|list), (?:GET|POST) https://\S+ (\d+) in \d+ ms, \d+ bytes(; again in \d+ ms)? \(client-request-id [-0-9a-f]{36}\)$}
 	  or return "unknown: $line";
 	return "$1 $2" . ($3 ? ' again' : '');
 }
@@ -85,8 +85,8 @@ is_deeply(logged({ 'o365_msgtrace.log_level' => 'default' }), $expected{debug}, 
 my ($line) = lines(qr/$of_requests.*messageTraces/, sub { $node->sql($count) });
 my $host = $service->origin;
 like($line, qr{GET \Q$host\E/v1.0/admin/exchange/tracing/messageTraces\?\$filter=receivedDateTime%20ge%20\S+&\$top=100 200 in}, 'a request with its URL');
-my @links = lines(qr/${of_requests}.*skiptoken/, sub { $node->sql($count) });
-ok(@links > 0 && !grep({ /skiptoken=[^ &]/ } @links), 'a link is shown without its token');
+my @links = lines(qr/${of_requests}list/, sub { $node->sql($count) });
+ok(@links > 2 && !grep({ /skiptoken/i } @links), 'a link is shown without its token');
 
 
 # ---- scans, for audits ---------------------------------------------------------------
@@ -216,7 +216,7 @@ for my $code (sort { $a <=> $b } keys %hints)
 {
 	my $error = refused(
 		{ on => 'token', status => 400, body => { error => 'invalid_client', error_description => "AADSTS$code: Words of Entra.\r\nTrace ID: 1", trace_id => 'trace-of-it' } },
-		"AADSTS$code", $hints{$code}, detail => qr/HTTP 400 invalid_client: AADSTS$code: Words of Entra\. .*\(request-id trace-of-it/);
+		"AADSTS$code", $hints{$code}, detail => qr/HTTP 400 invalid_client: AADSTS$code: Words of Entra\. .*request-id trace-of-it.*client-request-id [-0-9a-f]{36}/);
 	ok(!$seen{ $error->{hint} }++, '… that no other code has');
 }
 
@@ -235,7 +235,7 @@ for my $status (401, 403)
 {
 	refused(
 		{ on => 'list', status => $status, body => graph_error('UnknownError', "Service principal-less authentication failed: the service principal for App ID $principal was not found.") },
-		"a missing service principal ($status)", $create, detail => qr/HTTP $status UnknownError: Service principal-less.*\(request-id request-of-it/);
+		"a missing service principal ($status)", $create, detail => qr/HTTP $status UnknownError: Service principal-less.*request-id request-of-it.*client-request-id [-0-9a-f]{36}/);
 }
 refused({ on => 'list', status => 401, body => graph_error('InvalidAuthenticationToken', 'Wrong audience.') },
 	'another 401', qr/tenant_id, resource and report_url/, detail => qr/Wrong audience/);
