@@ -311,6 +311,12 @@ control_quota(Request *request)
 	return answer_json(request, MHD_HTTP_OK, &body);
 }
 
+static Result
+control_truth_details(Request *request)
+{
+	return is_method(request, "POST") ? truth_answer_details(request) : wrong_method(request);
+}
+
 /* Everything as after the start, but for tokens, which stay good. */
 static Result
 control_reset(Request *request)
@@ -338,12 +344,19 @@ control_answer(Request *request)
 		const char *path;
 		Result (*answer)(Request *request);
 	} endpoints[] = {
-		{"/control/truth", control_truth},	   {"/control/log", control_log},
-		{"/control/clock", control_clock},	   {"/control/faults", control_faults},
-		{"/control/rows", control_rows},	   {"/control/settings", control_settings},
-		{"/control/tenants", control_tenants}, {"/control/clients", control_clients},
-		{"/control/users", control_users},	   {"/control/certificates", control_certificates},
-		{"/control/quota", control_quota},	   {"/control/reset", control_reset},
+		{"/control/truth", control_truth},
+		{"/control/truth/details", control_truth_details},
+		{"/control/log", control_log},
+		{"/control/clock", control_clock},
+		{"/control/faults", control_faults},
+		{"/control/rows", control_rows},
+		{"/control/settings", control_settings},
+		{"/control/tenants", control_tenants},
+		{"/control/clients", control_clients},
+		{"/control/users", control_users},
+		{"/control/certificates", control_certificates},
+		{"/control/quota", control_quota},
+		{"/control/reset", control_reset},
 	};
 
 	if (request->too_long)

@@ -247,11 +247,37 @@ add_row(Buffer *out, const Request *request, const Report *report, const Row *ro
 	buffer_printf(out, ",\"Index\":%ld}", index);
 }
 
-/* Writes the page's rows; returns how many. */
+/* A row that no reader can use as it is; the kinds are those of Graph's. */
+static void
+add_bad_row(Buffer *out, const Request *request, const Report *report, Tick received)
+{
+	const char *kind = request->fault.variant;
+	bool garbage = strcmp(kind, "garbage_time") == 0;
+	bool long_key = strcmp(kind, "long_key") == 0;
+
+	buffer_printf(
+		out, "{\"Organization\":\"%s\",\"MessageId\":null,\"SenderAddress\":\"bad@fabrikam.com\"",
+		request->organization);
+	if (garbage)
+		buffer_add_text(out, ",\"Received\":\"the day before yesterday\"");
+	else if (strcmp(kind, "no_received") != 0)
+		add_date(out, "Received", received, report->shape);
+	if (strcmp(kind, "no_recipient") != 0)
+		buffer_printf(out, ",\"RecipientAddress\":\"%0*d@contoso.com\"", long_key ? 1200 : 1, 7);
+	buffer_printf(out, ",\"Subject\":%s",
+				  strcmp(kind, "number_subject") == 0 ? "12345" : "\"a bad row\"");
+	if (strcmp(kind, "no_id") != 0)
+		buffer_add_text(out, ",\"MessageTraceId\":\"badbadba-dbad-badb-adba-dbadbadbadba\"");
+	buffer_add_text(
+		out, ",\"Status\":\"Delivered\",\"ToIP\":null,\"FromIP\":null,\"Size\":1,\"Index\":0}");
+}
+
+/* Writes the page's rows; returns how many are good. */
 static long
 add_rows(Buffer *out, const Request *request, const Report *report)
 {
 	long damaged = request->fault.row >= 0 ? (long) request->fault.row : 0;
+	bool bad = request->fault.kind == FAULT_BAD_ROW;
 	long index = 0;
 	long count = 0;
 	Walk walk;
@@ -265,11 +291,24 @@ add_rows(Buffer *out, const Request *request, const Report *report)
 			continue;
 		if (count > 0)
 			buffer_add_text(out, ",");
+		if (bad && count == damaged)
+		{
+			add_bad_row(out, request, report, row.facts->message.received);
+			buffer_add_text(out, ",");
+			bad = false;
+		}
 		add_row(out, request, report, &row, index - 1,
 				count == damaged ? request->fault.kind : FAULT_NONE);
 		count++;
 	}
 	walk_end(&walk);
+	/* a page that is too short for it is not spared */
+	if (bad)
+	{
+		if (count > 0)
+			buffer_add_text(out, ",");
+		add_bad_row(out, request, report, report->to);
+	}
 	return count;
 }
 

@@ -11,9 +11,11 @@
 
 #include "answer.h"
 #include "directory.h"
+#include "events.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,6 +269,41 @@ add_message(Truth *truth, const Message *message)
 	}
 }
 
+/* An event as a client should have it: message_id is the message's, times are whole seconds. */
+static void
+add_event(Buffer *out, const Delivery *delivery, const Event *event, const char *id,
+		  const char *recipient)
+{
+	const MessageFacts *facts = &delivery->facts;
+	char message_id[MESSAGE_ID_SIZE] = "";
+	time_t second = (time_t) (event->at / TICKS_PER_SECOND);
+	char time[32];
+	struct tm broken;
+
+	if (delivery->row.given == NULL)
+		message_id[world_message_id(facts, message_id)] = '\0';
+	else if (delivery->row.given->message_id)
+		snprintf(message_id, sizeof(message_id), "%s", delivery->row.given->message_id);
+	gmtime_r(&second, &broken);
+	strftime(time, sizeof(time), "%Y-%m-%d %H:%M:%S+00", &broken);
+	add_lower(out, id);
+	add_comma(out);
+	add_lower(out, recipient);
+	add_comma(out);
+	add_text(out, message_id[0] ? message_id : NULL);
+	add_comma(out);
+	add_text(out, time);
+	add_comma(out);
+	add_text(out, event->name);
+	add_comma(out);
+	add_text(out, *event->action ? event->action : NULL);
+	add_comma(out);
+	add_text(out, event->description);
+	add_comma(out);
+	add_text(out, event->data);
+	buffer_add(out, "\n", 1);
+}
+
 /* ---- posted rows ---- */
 
 /* Graph's spelling: the first letter in lower case. */
@@ -412,6 +449,55 @@ microsecond_from(Tick moment)
 {
 	return moment / TICKS_PER_US + (moment % TICKS_PER_US > 0);
 }
+
+/* ---- details ---- */
+
+/* One delivery's events; false when it is not told as {"id":…,"recipient":…}. */
+static bool
+add_events(Buffer *out, const Request *request, const json_t *wanted)
+{
+	const char *id = json_string_value(json_object_get(wanted, "id"));
+	const char *recipient = json_string_value(json_object_get(wanted, "recipient"));
+	Event events[MAX_EVENTS];
+	Delivery delivery;
+	int count;
+
+	if (id == NULL || recipient == NULL)
+		return false;
+	if (!events_find(&request->world, request->now, id, recipient, &delivery))
+		return true;
+	count = events_make(&delivery, request->now, events);
+	for (int i = 0; i < count; i++)
+		add_event(out, &delivery, &events[i], id, recipient);
+	return true;
+}
+
+/*
+ * POST /control/truth/details, an array of {"id":…,"recipient":…}: the events of
+ * these deliveries, as CSV with a header.
+ */
+Result
+truth_answer_details(Request *request)
+{
+	json_t *list = json_loadb(buffer_text(&request->body), request->body.length, 0, NULL);
+	Buffer body = {0};
+	uint64_t seed;
+	bool good = json_is_array(list) && read_seed(request, &seed);
+
+	if (good)
+		world_open(&request->world, seed, request->settings.rows_per_day, request->given);
+	buffer_add_text(&body, "message_trace_id,recipient_address,message_id,event_time,event,action,"
+						   "detail,data\n");
+	for (size_t i = 0; good && i < json_array_size(list); i++)
+		good = add_events(&body, request, json_array_get(list, i));
+	json_decref(list);
+	if (good)
+		return answer_send(request, MHD_HTTP_OK, "text/csv; charset=utf-8", &body, NO_HEADER);
+	buffer_free(&body);
+	return answer_refused(request, "an array of id and recipient is expected, and a known tenant");
+}
+
+/* ---- rows ---- */
 
 /*
  * GET /control/truth?from=…&to=…[&as_of=…][&tenant=…]

@@ -8,5 +8,6 @@
 #include "request.h"
 
 extern Result truth_answer(Request *request);
+extern Result truth_answer_details(Request *request);
 
 #endif

@@ -920,6 +920,95 @@ subtest 'Reporting web service' => sub {
 	like(report($filter, %first)->{content}, qr/\\u0000"/, 'a NUL');
 };
 
+# Whatever page it is, its rows and its link.
+sub read_report
+{
+	my ($response) = @_;
+	my $document = json_of($response) or return;
+	my $d = $document->{d};
+	return ($document->{value}, $document->{'odata.nextLink'} // $document->{'@odata.nextLink'}) if !$d;
+	return ref $d eq 'ARRAY' ? ($d) : ($d->{results}, $d->{__next});
+}
+
+subtest 'shapes of the Reporting web service' => sub {
+	my $filter = report_window('2026-11-20T10:00:00Z', '2026-11-20T10:59:59Z');
+	my ($plain) = read_report(report($filter, top => 50));
+	for my $shape (qw(light verbose))
+	{
+		settings(reporting_json => $shape);
+		my $response = report($filter, top => 20);
+		my @rows;
+		for my $page (1 .. 3)
+		{
+			my ($more, $link) = read_report($response);
+			push @rows, @$more;
+			$response = get_url($link =~ s{^\.\./\.\./}{$root/ecp/}r) if $link;
+		}
+		is_deeply([ map { $_->{MessageTraceId} } @rows[ 0 .. 49 ] ], [ map { $_->{MessageTraceId} } @$plain ], "$shape, whatever is asked");
+		my $date = $shape eq 'light' ? qr/^2026-11-20T10:\d\d:\d\d\.\d{7}$/ : qr{^/Date\(17951\d{8}\)/$};
+		is((grep { $_->{Received} =~ $date } @rows), 60, 'its dates');
+	}
+	settings(reporting_json => 'bare');
+	my $page = report($filter, top => 20);
+	my ($rows, $link) = read_report($page);
+	is(@$rows . ($link // ' without a link'), '20 without a link', 'the bare one has no link');
+	like($page->{content}, qr/^\{"d":\[\{.*\}\]\}$/, 'and no other member');
+	is((read_report(report($filter, top => 20, skiptoken => 19)))[0][0]{MessageTraceId}, $plain->[20]{MessageTraceId}, '$skiptoken goes on');
+
+	settings(reporting_json => 'verbose', reporting_link => 'absolute');
+	like((read_report(report($filter, top => 2)))[1], qr/^\Q$root$report_path\E\?/, 'an absolute link, __next');
+	settings(reporting_json => 'light', reporting_link => 'relative');
+	for my $name ('odata.nextLink', '@odata.nextLink')
+	{
+		settings(reporting_link_name => $name);
+		ok(exists json_of(report($filter, top => 2))->{$name}, "a link named $name");
+	}
+	is(control(POST => 'settings', { reporting_json => 'round' })->{status}, 400, 'no other shape');
+	like(control(GET => 'settings')->{content}, qr/"reporting_json":"light"/, 'settings can be seen');
+	settings(reporting_json => 'asked', reporting_link_name => 'either');
+
+	for my $kind (qw(no_received no_id no_recipient number_subject garbage_time long_key))
+	{
+		order({ fault => 'bad_row', on => 'list', kind => $kind });
+		my ($damaged) = read_report(report($filter, top => 10));
+		my ($bad) = grep { $_->{SenderAddress} eq 'bad@fabrikam.com' } @$damaged;
+		ok(@$damaged == 11 && $bad, "$kind: a row more");
+		my %member = (no_received => 'Received', no_id => 'MessageTraceId', no_recipient => 'RecipientAddress');
+		ok(!exists $bad->{ $member{$kind} }, "without $member{$kind}") if $member{$kind};
+		is($bad->{Subject}, 12345, 'a number') if $kind eq 'number_subject';
+		unlike($bad->{Received}, qr/2026/, 'no time') if $kind eq 'garbage_time';
+		ok(length $bad->{RecipientAddress} > 1000, 'a long key') if $kind eq 'long_key';
+	}
+	order({ fault => 'bad_row', on => 'list', row => 5 });
+	my ($fifth) = read_report(report($filter, top => 10));
+	is($fifth->[5]{SenderAddress}, 'bad@fabrikam.com', 'at the row ordered');
+	order(map { { fault => $_, on => 'list', row => 2 } } qw(lone_surrogate invalid_utf8));
+	like(report($filter, top => 10)->{content}, qr/\\ud800"/, 'a lone surrogate');
+	like(report($filter, top => 10)->{content}, qr/\xff"/, 'a byte that is no UTF-8');
+	order({ fault => 'empty_page_with_link', on => 'list' });
+	($rows, $link) = read_report(report($filter, top => 10, skiptoken => 9));
+	is(@$rows . ' ' . ($link =~ /skiptoken=(\d+)/)[0], '0 9', 'an empty page with a link');
+};
+
+subtest 'truth for details' => sub {
+	my @some = grep { $_->{recipientAddress} =~ /^[ -~]+$/ } @$morning_rows[ 0 .. 20 ];
+	my @asked = map { { id => $_->{id}, recipient => $_->{recipientAddress} } } @some[ 0 .. 4 ];
+	is(control(POST => 'truth/details', [ @asked, { id => $some[0]{id} } ])->{status}, 400, 'a wrong list');
+	my $csv = control(POST => 'truth/details', [ @asked, { id => $some[0]{id}, recipient => 'nobody@contoso.com' } ]);
+	my @lines = split /\n/, $csv->{content};
+	is(shift @lines, 'message_trace_id,recipient_address,message_id,event_time,event,action,detail,data', 'header');
+	my @expected;
+	for my $row (@some[ 0 .. 4 ])
+	{
+		my $address = encode_url($row->{recipientAddress} =~ s/'/''/gr);
+		my $events = json_of(get_url("$root$list_path/$row->{id}/getDetailsByRecipient(recipientAddress='$address')"))->{value};
+		push @expected, map { join '|', $row->{id}, lower($row->{recipientAddress}), ($row->{messageId} // ''), $_->{dateTime} =~ s/T/ /r =~ s/Z/+00/r, $_->{event} } @$events;
+	}
+	my @got = map { join '|', (split /,/)[ 0 .. 4 ] } @lines;
+	is_deeply([ sort @got ], [ sort @expected ], 'the events of five deliveries (' . @got . ')');
+	like($csv->{content}, qr/,"<root><MEP Name=""/, 'data');
+};
+
 subtest 'clock' => sub {
 	my $date = sub { return list(undef, top => 1)->{headers}{date}; };
 	is($date->(), 'Fri, 20 Nov 2026 12:00:00 GMT', 'the Date header follows it');

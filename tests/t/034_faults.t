@@ -125,7 +125,7 @@ my %wrong = (
 	wrong_client => [ { mapping => { client_id => '00000000-0000-0000-0000-000000000000' } },
 		sqlstate => '08004', detail => qr/AADSTS700016/, hint => qr/client_id/ ],
 	wrong_tenant => [ { tenant_id => '99999999-9999-9999-9999-999999999999' },
-		sqlstate => '08004', detail => qr/AADSTS90002: Tenant not found/, hint => qr/tenant_id/ ],
+		sqlstate => '08004', detail => qr/AADSTS90002: Tenant '9{8}-.*' not found/, hint => qr/tenant_id/ ],
 	wrong_path => [ { report_url => $service->origin . '/v1.0/nothing/here' },
 		sqlstate => 'HV000', detail => qr/404.*ResourceNotFound/, hint => qr/report_url/ ]);
 for my $name (sort keys %wrong)

@@ -32,6 +32,8 @@
 #   $service->reset
 #   $service->truth($from, $to[, $as_of[, $tenant]])   CSV text; save_truth($file, …)
 #                                    to a file
+#   $service->detail_truth([$id, $recipient], …)   CSV text of their events, as
+#                                    columns of message_trace_detail; save_detail_truth($file, …)
 #   $service->get($path)             any other GET: the body
 #   $service->stop, ->log
 
@@ -356,6 +358,25 @@ sub truth
 {
 	my ($self, @range) = @_;
 	return $self->get(_truth_path(@range));
+}
+
+sub _detail_body
+{
+	my (@deliveries) = @_;
+	return $json->encode([ map { { id => $_->[0], recipient => $_->[1] } } @deliveries ]);
+}
+
+sub detail_truth
+{
+	my ($self, @deliveries) = @_;
+	return $self->_curl('POST', '/control/truth/details', _detail_body(@deliveries));
+}
+
+sub save_detail_truth
+{
+	my ($self, $file, @deliveries) = @_;
+	$self->_curl('POST', '/control/truth/details', _detail_body(@deliveries), $file);
+	return $file;
 }
 
 sub save_truth
