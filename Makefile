@@ -87,6 +87,8 @@ OBJS = \
 	src/trace/pager.o \
 	src/trace/keyset.o \
 	src/auth/claims.o \
+	src/auth/tenant.o \
+	src/auth/refusal.o \
 	src/auth/token.o \
 	src/auth/session.o \
 	src/net/crypto.o \
@@ -98,6 +100,12 @@ OBJS = \
 	src/net/clock.o \
 	src/net/retry.o \
 	src/net/status.o \
+	src/net/shared.o \
+	src/net/window.o \
+	src/net/book.o \
+	src/net/budget.o \
+	src/net/counters.o \
+	src/net/wait.o \
 	src/net/document.o
 
 # The files of src/schema carry a number that says their order.

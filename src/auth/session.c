@@ -6,7 +6,7 @@
  * The way of a request through the states:
  *
  *		STARTING --(no token)--> SIGNING_IN --> STARTING
- *		STARTING --(token)-----> REQUESTING --> ENDED
+ *		STARTING --(token)-----> WAITING_FOR_BUDGET --(slot)--> REQUESTING --> ENDED
  *		either --(passing fault)--> PAUSED --(alarm)--> STARTING
  *		REQUESTING --(401, once)--> STARTING, without the token
  *
@@ -14,9 +14,11 @@
  */
 #include "auth/session.h"
 
-#include "auth/claims.h"
-#include "net/document.h"
+#include "auth/refusal.h"
+#include "auth/tenant.h"
+#include "net/counters.h"
 #include "net/retry.h"
+#include "net/wait.h"
 #include "portability/instr_time.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -25,6 +27,7 @@ typedef enum SessionState
 {
 	STARTING,
 	SIGNING_IN,
+	WAITING_FOR_BUDGET,
 	REQUESTING,
 	PAUSED,
 	ENDED,
@@ -39,7 +42,10 @@ struct MsgTraceSession
 	MsgTraceHttp *http;
 	MsgTraceClock *clock;
 	MsgTraceRetry retry;
+	MsgTraceBudget *budget;
+	const char *tenant; /* whose that is; NULL before it is known */
 	MsgTraceSessionCounts counts;
+	MsgTraceSessionCounts counted; /* of those, what the server's statistics have */
 	SessionState state;
 	const char *url; /* NULL: only a token is wanted */
 	bool is_detail;	 /* the URL is of a delivery's details */
@@ -63,6 +69,7 @@ msgtrace_session_open(MemoryContext context, const MsgTraceSessionConfig *config
 	session->context = context;
 	session->clock = msgtrace_clock_of(config->report_url);
 	msgtrace_retry_init(&session->retry, &config->retry);
+	session->budget = msgtrace_budget_open(context, &config->budget, config->server_id);
 	session->state = ENDED;
 	session->http = msgtrace_http_open(context, status);
 
@@ -100,6 +107,7 @@ void
 msgtrace_session_close(MsgTraceSession *session)
 {
 	note_token(session, NULL);
+	msgtrace_budget_release(session->budget);
 	msgtrace_http_close(session->http);
 	session->http = NULL;
 }
@@ -192,6 +200,48 @@ send_sign_in(MsgTraceSession *session)
 }
 
 static void
+name_list_or_detail(MsgTraceSession *session)
+{
+	name_request(session, session->is_detail ? "the details of a delivery" : "the message trace",
+				 session->url);
+}
+
+/* False when the query has made all the requests that it may. */
+static bool
+is_allowed(MsgTraceSession *session)
+{
+	const MsgTraceAllowance *allowance = session->config->allowance;
+
+	if (allowance->limit <= 0 || allowance->made < allowance->limit)
+		return true;
+	name_list_or_detail(session);
+	session->status->limit = allowance->limit;
+	fail(session, MSGTRACE_REQUEST_LIMIT);
+	return false;
+}
+
+/* Is there room in the tenant's budget?  If not, wait for it. */
+static bool
+has_slot(MsgTraceSession *session, const char *token)
+{
+	const MsgTraceSessionConfig *config = session->config;
+	bool has_waited = session->state == WAITING_FOR_BUDGET;
+	int64 wait;
+
+	if (session->tenant == NULL)
+		session->tenant = msgtrace_tenant_name(&config->credential, token);
+	if (!has_waited)
+		msgtrace_budget_set_tenant(session->budget, session->tenant, config->api,
+								   session->is_detail && config->detail_apart);
+	if (msgtrace_budget_take(session->budget, &wait))
+		return true;
+	session->counts.budget_waits += !has_waited;
+	session->state = WAITING_FOR_BUDGET;
+	msgtrace_http_set_alarm(session->http, wait);
+	return false;
+}
+
+static void
 send_request(MsgTraceSession *session, const char *token)
 {
 	MsgTraceAllowance *allowance = session->config->allowance;
@@ -199,14 +249,7 @@ send_request(MsgTraceSession *session, const char *token)
 	const char *headers[5];
 	bool started;
 
-	name_request(session, session->is_detail ? "the details of a delivery" : "the message trace",
-				 session->url);
-	if (allowance->limit > 0 && allowance->made >= allowance->limit)
-	{
-		session->status->limit = allowance->limit;
-		fail(session, MSGTRACE_REQUEST_LIMIT);
-		return;
-	}
+	name_list_or_detail(session);
 	authorization = psprintf("Authorization: Bearer %s", token);
 	headers[0] = authorization;
 	headers[1] = "Accept: application/json";
@@ -234,8 +277,14 @@ start(MsgTraceSession *session)
 		send_sign_in(session);
 	else if (session->url == NULL)
 		session->state = ENDED;
-	else
+	else if (is_allowed(session) && has_slot(session, token))
 		send_request(session, token);
+}
+
+static bool
+is_throttling(const MsgTraceHttpReply *reply)
+{
+	return reply->fault == MSGTRACE_OK && reply->http_status == 429;
 }
 
 /* True when the request is to be made again after a pause. */
@@ -286,57 +335,6 @@ end_sign_in(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 		session->state = BROKEN;
 }
 
-void
-msgtrace_session_note_refusal(MsgTraceSession *session)
-{
-	const MsgTraceHttpReply *reply = session->reply;
-	MsgTraceStatus *status = session->status;
-	MsgTraceDocument *document = msgtrace_document_read(reply->body, reply->length);
-
-	status->http_status = reply->http_status;
-	if (document)
-	{
-		status->code = msgtrace_status_keep(status,
-											msgtrace_document_string(document, "error.code"));
-		status->words = msgtrace_status_keep(status,
-											 msgtrace_document_string(document, "error.message"));
-		msgtrace_status_keep_request_id(
-			status, msgtrace_document_string(document, "error.innerError.request-id"));
-	}
-	else if (reply->length > 0)
-		status->words = msgtrace_status_keep(status, reply->body);
-	msgtrace_document_free(document);
-}
-
-/* What the refused token carries tells a missing permission from the rest. */
-static void
-note_roles(MsgTraceStatus *status)
-{
-	MsgTraceClaims claims;
-
-	if (status->token == NULL)
-		return;
-	msgtrace_claims_read(&claims, status->token);
-	if (claims.readable)
-		status->roles = msgtrace_status_keep(status, claims.roles);
-}
-
-static MsgTraceFault
-final_fault_of(int http_status)
-{
-	switch (http_status)
-	{
-		case 401:
-			return MSGTRACE_UNAUTHORIZED;
-		case 403:
-			return MSGTRACE_FORBIDDEN;
-		case 429:
-			return MSGTRACE_THROTTLED;
-		default:
-			return http_status >= 500 ? MSGTRACE_UNAVAILABLE : MSGTRACE_OK;
-	}
-}
-
 static void
 end_request(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 {
@@ -344,6 +342,13 @@ end_request(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 	MsgTraceFault fault;
 
 	session->counts.bytes += reply->length;
+	if (is_throttling(reply))
+	{
+		/* the tenant's count goes on where another session has left it */
+		session->counts.throttled++;
+		session->retry.throttlings = Max(session->retry.throttlings,
+										 msgtrace_budget_throttlings(session->budget));
+	}
 	if (reply->fault == MSGTRACE_OK && reply->http_status == 401 && !session->renewed)
 	{
 		session->renewed = true;
@@ -361,11 +366,11 @@ end_request(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 	}
 	session->reply = reply;
 	session->state = ENDED;
-	fault = final_fault_of(reply->http_status);
+	fault = msgtrace_refusal_fault(reply->http_status);
 	if (fault != MSGTRACE_OK)
 	{
-		msgtrace_session_note_refusal(session);
-		note_roles(status);
+		msgtrace_refusal_note(reply, status);
+		msgtrace_refusal_note_roles(status);
 		fail(session, fault);
 	}
 }
@@ -384,29 +389,27 @@ learn_clock(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 		msgtrace_clock_learn(session->clock, reply->date, reply->date_at);
 }
 
-/* ---------------------------------------------------------------- report */
-
-/* A link's token tells nobody anything, and is long. */
-static char *
-without_skiptoken(const char *url)
+void
+msgtrace_session_note_refusal(MsgTraceSession *session)
 {
-	char *copy = pstrdup(url);
-	char *name = strcasestr(copy, "skiptoken=");
-	size_t length;
-
-	if (name)
-	{
-		char *end = name + strcspn(name, "&#");
-
-		while (name > copy && name[-1] != '?' && name[-1] != '&')
-			name--;
-		memmove(name, *end == '&' ? end + 1 : end, strlen(*end == '&' ? end + 1 : end) + 1);
-		length = strlen(copy);
-		if (length > 0 && (copy[length - 1] == '?' || copy[length - 1] == '&'))
-			copy[length - 1] = '\0';
-	}
-	return copy;
+	msgtrace_refusal_note(session->reply, session->status);
 }
+
+/* The answer tells all who share the budget whether there is any; our slot is over. */
+static void
+settle_budget(MsgTraceSession *session, const MsgTraceHttpReply *reply)
+{
+	if (is_throttling(reply))
+		msgtrace_budget_throttle(session->budget,
+								 session->state == PAUSED
+									 ? session->delay
+									 : msgtrace_retry_told(&session->retry, reply));
+	else if (reply->fault == MSGTRACE_OK)
+		msgtrace_budget_succeed(session->budget);
+	msgtrace_budget_release(session->budget);
+}
+
+/* ---------------------------------------------------------------- report */
 
 /* When the request that has just ended is made again; -1 when it is not. */
 static int64
@@ -432,8 +435,9 @@ report(MsgTraceSession *session, const MsgTraceHttpReply *reply, bool was_sign_i
 	INSTR_TIME_SUBTRACT(elapsed, session->sent_at);
 	report.what = was_sign_in ? "sign-in" : session->is_detail ? "detail" : "list";
 	report.method = was_sign_in ? "POST" : "GET";
-	report.url = was_sign_in ? status->url
-							 : msgtrace_status_keep(status, without_skiptoken(session->url));
+	report.url = was_sign_in
+					 ? status->url
+					 : msgtrace_status_keep(status, msgtrace_http_without_skiptoken(session->url));
 	report.http_status = reply->http_status;
 	report.fault = session->state == BROKEN ? status->fault : reply->fault;
 	report.words = session->state == BROKEN ? status->words : NULL;
@@ -458,6 +462,16 @@ is_pause_over(MsgTraceSession *session)
 	return true;
 }
 
+/* Woken by the alarm, by somebody who left the queue, or by neither. */
+static bool
+is_budget_there(MsgTraceSession *session)
+{
+	(void) msgtrace_http_poll(session->http);
+	msgtrace_http_set_alarm(session->http, -1);
+	start(session);
+	return session->state != WAITING_FOR_BUDGET;
+}
+
 /* One step; false when there is nothing to do but wait. */
 static bool
 step(MsgTraceSession *session)
@@ -470,6 +484,8 @@ step(MsgTraceSession *session)
 		start(session);
 		return true;
 	}
+	if (session->state == WAITING_FOR_BUDGET)
+		return is_budget_there(session);
 	if (session->state == PAUSED)
 		return is_pause_over(session);
 
@@ -482,9 +498,32 @@ step(MsgTraceSession *session)
 	if (was_sign_in)
 		end_sign_in(session, reply);
 	else
+	{
 		end_request(session, reply);
+		settle_budget(session, reply);
+	}
 	report(session, reply, was_sign_in);
 	return true;
+}
+
+/* Add what was done since the last time to the statistics of the server. */
+static void
+count(MsgTraceSession *session)
+{
+	const MsgTraceSessionCounts *now = &session->counts;
+	const MsgTraceSessionCounts *then = &session->counted;
+	MsgTraceServerCounts more = {.requests = now->requests - then->requests,
+								 .bytes = now->bytes - then->bytes,
+								 .retries = now->retries - then->retries,
+								 .throttled = now->throttled - then->throttled,
+								 .budget_waits = now->budget_waits - then->budget_waits,
+								 .waited = now->waited - then->waited,
+								 .sign_ins = now->sign_ins - then->sign_ins};
+
+	if (!OidIsValid(session->config->server_id) || memcmp(now, then, sizeof(*now)) == 0)
+		return;
+	msgtrace_counters_add(session->config->server_id, &more);
+	session->counted = session->counts;
 }
 
 MsgTraceProgress
@@ -496,6 +535,7 @@ msgtrace_session_poll(MsgTraceSession *session)
 	while (moving && session->state != ENDED && session->state != BROKEN)
 		moving = step(session);
 	MemoryContextSwitchTo(before);
+	count(session);
 
 	if (session->state == BROKEN)
 		return MSGTRACE_FAILED;
@@ -505,14 +545,27 @@ msgtrace_session_poll(MsgTraceSession *session)
 void
 msgtrace_session_wait(MsgTraceSession *session)
 {
+	static const MsgTraceWait waits[] = {
+		[SIGNING_IN] = MSGTRACE_WAIT_SIGN_IN, [WAITING_FOR_BUDGET] = MSGTRACE_WAIT_BUDGET,
+		[REQUESTING] = MSGTRACE_WAIT_PAGE,	  [PAUSED] = MSGTRACE_WAIT_RETRY,
+		[ENDED] = MSGTRACE_WAIT_PAGE,		  [BROKEN] = MSGTRACE_WAIT_PAGE};
 	instr_time before;
 	instr_time after;
 
 	INSTR_TIME_SET_CURRENT(before);
-	msgtrace_http_wait(session->http);
+	msgtrace_http_wait(session->http, msgtrace_wait_event(waits[session->state]));
 	INSTR_TIME_SET_CURRENT(after);
 	INSTR_TIME_SUBTRACT(after, before);
 	session->counts.waited += INSTR_TIME_GET_MICROSEC(after);
+}
+
+void
+msgtrace_session_count_page(MsgTraceSession *session, int64 rows)
+{
+	MsgTraceServerCounts page = {.pages = 1, .rows = rows};
+
+	if (OidIsValid(session->config->server_id))
+		msgtrace_counters_add(session->config->server_id, &page);
 }
 
 const MsgTraceHttpReply *

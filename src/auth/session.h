@@ -15,21 +15,11 @@
 #include "postgres.h"
 
 #include "auth/token.h"
+#include "net/budget.h"
 #include "net/clock.h"
 #include "net/http.h"
 #include "net/retry.h"
 #include "net/status.h"
-
-/* Most requests in a window that can be kept count of. */
-#define MSGTRACE_MAX_QUOTA 4096
-
-/* What a server's options say of the tenant's budget of requests. */
-typedef struct MsgTraceBudgetTerms
-{
-	int requests; /* in a window; 0 = no budget */
-	int window;	  /* ms */
-	bool batch;	  /* gives way to interactive queries */
-} MsgTraceBudgetTerms;
 
 /* How many requests one query may make; shared by all its scans. */
 typedef struct MsgTraceAllowance
@@ -79,6 +69,8 @@ typedef struct MsgTraceSessionCounts
 	int64 sign_ins;
 	int64 bytes;			 /* of bodies, after decompression */
 	int64 waited;			 /* microseconds in which the backend waited */
+	int64 throttled;		 /* 429s */
+	int64 budget_waits;		 /* requests that had to wait for the tenant's budget */
 	int ignored_retry_after; /* seconds: the longest beyond max_retry_after; 0 = none */
 } MsgTraceSessionCounts;
 
@@ -108,6 +100,9 @@ extern void msgtrace_session_get(MsgTraceSession *session, const char *url);
 
 /* The same of a delivery's details. */
 extern void msgtrace_session_get_detail(MsgTraceSession *session, const char *url);
+
+/* For the server's statistics: a page was read, with so many rows that are new. */
+extern void msgtrace_session_count_page(MsgTraceSession *session, int64 rows);
 
 extern MsgTraceProgress msgtrace_session_poll(MsgTraceSession *session);
 extern void msgtrace_session_wait(MsgTraceSession *session);

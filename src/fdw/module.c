@@ -3,8 +3,9 @@
  * module.c
  *		The library's entry, and its settings.
  *
- * Nothing else happens when the library is loaded: curl and OpenSSL are
- * initialised in the backends that use them, never in the postmaster.
+ * Nothing else happens when the library is loaded, but that shared memory is asked
+ * for when it is preloaded: curl and OpenSSL are initialised in the backends that
+ * use them, never in the postmaster.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,6 +14,8 @@
 #include <limits.h>
 
 #include "fmgr.h"
+#include "net/budget.h"
+#include "net/counters.h"
 #include "utils/guc.h"
 
 PG_MODULE_MAGIC;
@@ -78,4 +81,6 @@ _PG_init(void)
 							 MSGTRACE_INTERACTIVE, request_classes, PGC_USERSET, 0, NULL, NULL,
 							 NULL);
 	MarkGUCPrefixReserved("o365_msgtrace");
+	msgtrace_budget_request();
+	msgtrace_counters_request();
 }

@@ -28,7 +28,7 @@ struct MsgTraceClock
 	bool known;
 	bool warned;
 	TimestampTz told; /* the last Date header */
-	int64 told_at;	  /* when it came, by uptime() */
+	int64 told_at;	  /* when it came, by msgtrace_uptime() */
 };
 
 /* One entry for each service that this backend has talked to. */
@@ -71,9 +71,8 @@ msgtrace_clock_of(const char *url)
 	return clock;
 }
 
-/* Microseconds that passed on this machine, sleep included. */
-static int64
-uptime(void)
+int64
+msgtrace_uptime(void)
 {
 	struct timespec now;
 
@@ -85,7 +84,7 @@ void
 msgtrace_clock_learn(MsgTraceClock *clock, TimestampTz service_time, TimestampTz our_time)
 {
 	clock->told = service_time;
-	clock->told_at = uptime() - (GetCurrentTimestamp() - our_time);
+	clock->told_at = msgtrace_uptime() - (GetCurrentTimestamp() - our_time);
 	clock->known = true;
 }
 
@@ -108,7 +107,7 @@ msgtrace_clock_now(const MsgTraceClock *clock, bool as_last_told)
 		return GetCurrentTimestamp();
 	if (as_last_told)
 		return clock->told;
-	return clock->told + (uptime() - clock->told_at);
+	return clock->told + (msgtrace_uptime() - clock->told_at);
 }
 
 int64

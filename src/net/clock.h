@@ -17,6 +17,12 @@
 
 typedef struct MsgTraceClock MsgTraceClock;
 
+/*
+ * Microseconds by a clock of this machine that nobody sets and that counts while
+ * it sleeps; the same for all processes.
+ */
+extern int64 msgtrace_uptime(void);
+
 /* The clock of the service at this URL; one for all scans of the backend. */
 extern MsgTraceClock *msgtrace_clock_of(const char *url);
 

@@ -65,4 +65,32 @@
 #define MSGTRACE_EXPLAIN_FORMAT_HEADER "commands/explain.h"
 #endif
 
+/* 17: waits and segments of shared memory may have names of their own */
+#include "utils/wait_event.h"
+#if PG_VERSION_NUM >= 170000
+#include "storage/dsm_registry.h"
+static inline void *
+msgtrace_named_segment(const char *name, Size size, void (*init)(void *memory))
+{
+	bool found;
+
+	return GetNamedDSMSegment(name, size, init, &found);
+}
+#define msgtrace_wait_event_new(name) WaitEventExtensionNew(name)
+#else
+#define msgtrace_named_segment(name, size, init) ((void) (init), NULL)
+#define msgtrace_wait_event_new(name) ((void) (name), PG_WAIT_EXTENSION)
+#endif
+
+/* 16: one function for the rights to all kinds of objects */
+#if PG_VERSION_NUM >= 160000
+#define msgtrace_may_use_server(server, role) \
+	(object_aclcheck(ForeignServerRelationId, server, role, ACL_USAGE) == ACLCHECK_OK)
+#define msgtrace_owns_server(server, role) object_ownercheck(ForeignServerRelationId, server, role)
+#else
+#define msgtrace_may_use_server(server, role) \
+	(pg_foreign_server_aclcheck(server, role, ACL_USAGE) == ACLCHECK_OK)
+#define msgtrace_owns_server(server, role) pg_foreign_server_ownercheck(server, role)
+#endif
+
 #endif /* MSGTRACE_COMPAT_H */

@@ -454,9 +454,9 @@ msgtrace_http_set_alarm(MsgTraceHttp *http, int64 delay)
 }
 
 void
-msgtrace_http_wait(MsgTraceHttp *http)
+msgtrace_http_wait(MsgTraceHttp *http, uint32 wait_event)
 {
-	msgtrace_loop_wait(&http->loop);
+	msgtrace_loop_wait(&http->loop, wait_event);
 }
 
 /* ------------------------------------------------------------------ URLs */

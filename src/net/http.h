@@ -79,8 +79,11 @@ extern const MsgTraceHttpReply *msgtrace_http_reply(MsgTraceHttp *http);
 /* Wake up after so many milliseconds; -1 takes the alarm back. */
 extern void msgtrace_http_set_alarm(MsgTraceHttp *http, int64 delay);
 
-/* Wait until there is something to poll for.  Cancel and terminate end it. */
-extern void msgtrace_http_wait(MsgTraceHttp *http);
+/*
+ * Wait until there is something to poll for, or the latch is set.  Cancel and
+ * terminate end it.  `wait_event` is what pg_stat_activity shows.
+ */
+extern void msgtrace_http_wait(MsgTraceHttp *http, uint32 wait_event);
 
 /* Are both URLs of one scheme, host and port? */
 extern bool msgtrace_http_same_origin(const char *one, const char *other);

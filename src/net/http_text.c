@@ -87,3 +87,24 @@ msgtrace_http_new_uuid(char *uuid)
 	*uuid = '\0';
 	return true;
 }
+
+char *
+msgtrace_http_without_skiptoken(const char *url)
+{
+	char *copy = pstrdup(url);
+	char *name = strcasestr(copy, "skiptoken=");
+	size_t length;
+
+	if (name)
+	{
+		char *end = name + strcspn(name, "&#");
+
+		while (name > copy && name[-1] != '?' && name[-1] != '&')
+			name--;
+		memmove(name, *end == '&' ? end + 1 : end, strlen(*end == '&' ? end + 1 : end) + 1);
+		length = strlen(copy);
+		if (length > 0 && (copy[length - 1] == '?' || copy[length - 1] == '&'))
+			copy[length - 1] = '\0';
+	}
+	return copy;
+}

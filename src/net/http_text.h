@@ -19,6 +19,9 @@ extern char *msgtrace_http_escape(const char *text);
 /* The other way round, for people to read. */
 extern char *msgtrace_http_unescape(const char *text);
 
+/* A copy of a URL; a link's $skiptoken tells nobody anything, and is long. */
+extern char *msgtrace_http_without_skiptoken(const char *url);
+
 /* A fresh random UUID (version 4); false, and "", when there is no randomness. */
 extern bool msgtrace_http_new_uuid(char *uuid);
 

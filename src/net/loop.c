@@ -180,10 +180,10 @@ msgtrace_loop_events(MsgTraceLoop *loop, MsgTraceLoopEvent *events, int size)
 }
 
 void
-msgtrace_loop_wait(MsgTraceLoop *loop)
+msgtrace_loop_wait(MsgTraceLoop *loop, uint32 wait_event)
 {
 	int events = WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE | WL_EXIT_ON_PM_DEATH,
-								   loop->epoll_fd, -1, PG_WAIT_EXTENSION);
+								   loop->epoll_fd, -1, wait_event);
 
 	if (events & WL_LATCH_SET)
 	{

@@ -51,7 +51,10 @@ extern bool msgtrace_loop_is_due(const MsgTraceLoop *loop, MsgTraceAlarm alarm);
 /* What happened, without waiting for it: how many events were put down. */
 extern int msgtrace_loop_events(MsgTraceLoop *loop, MsgTraceLoopEvent *events, int size);
 
-/* Wait until something happens or an alarm is due.  Cancel and terminate end it. */
-extern void msgtrace_loop_wait(MsgTraceLoop *loop);
+/*
+ * Wait until something happens, an alarm is due or the latch is set.  Cancel and
+ * terminate end it.  `wait_event` is what pg_stat_activity shows.
+ */
+extern void msgtrace_loop_wait(MsgTraceLoop *loop, uint32 wait_event);
 
 #endif /* MSGTRACE_LOOP_H */

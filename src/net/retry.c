@@ -47,9 +47,9 @@ with_jitter(int64 delay, double jitter)
 	return delay + (int64) (delay * jitter * pg_prng_double(&pg_global_prng_state));
 }
 
-/* What the service asks for, with jitter, or -1 when it does not or is not believed. */
-static int64
-told_delay(MsgTraceRetry *retry, const MsgTraceHttpReply *reply)
+/* With jitter. */
+int64
+msgtrace_retry_told(MsgTraceRetry *retry, const MsgTraceHttpReply *reply)
 {
 	int64 delay = reply->retry_after * INT64CONST(1000);
 
@@ -81,7 +81,7 @@ own_delay(const MsgTraceRetry *retry)
 static int64
 delay_of_throttling(MsgTraceRetry *retry, const MsgTraceHttpReply *reply)
 {
-	int64 delay = told_delay(retry, reply);
+	int64 delay = msgtrace_retry_told(retry, reply);
 	int64 least;
 
 	retry->throttlings++;
@@ -101,7 +101,7 @@ delay_of_interruption(MsgTraceRetry *retry, const MsgTraceHttpReply *reply)
 
 	if (retry->retries >= retry->policy->max_retries)
 		return -1;
-	delay = told_delay(retry, reply);
+	delay = msgtrace_retry_told(retry, reply);
 	if (delay < 0)
 		delay = own_delay(retry);
 	retry->retries++;

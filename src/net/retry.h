@@ -58,4 +58,7 @@ extern void msgtrace_retry_reset(MsgTraceRetry *retry);
  */
 extern int64 msgtrace_retry_delay(MsgTraceRetry *retry, const MsgTraceHttpReply *reply);
 
+/* Milliseconds that the reply itself asks for, or -1 when it does not or is not believed. */
+extern int64 msgtrace_retry_told(MsgTraceRetry *retry, const MsgTraceHttpReply *reply);
+
 #endif /* MSGTRACE_RETRY_H */

@@ -417,6 +417,7 @@ take_page(MsgTracePager *pager)
 	pager->counts.replaced += pager->page.replaced;
 	shorten_slice(pager);
 	keep_new_rows(pager);
+	msgtrace_session_count_page(pager->session, pager->page.count);
 	pager->next_row = 0;
 	pager->state = DELIVERING;
 }
