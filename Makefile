@@ -72,6 +72,7 @@ OBJS = \
 	src/fdw/tuple.o \
 	src/fdw/explain.o \
 	src/fdw/import.o \
+	src/fdw/check.o \
 	src/fdw/error.o \
 	src/fdw/log.o \
 	src/fdw/stats.o \
@@ -82,6 +83,7 @@ OBJS = \
 	src/trace/query.o \
 	src/trace/slice.o \
 	src/trace/graph.o \
+	src/trace/detail.o \
 	src/trace/page.o \
 	src/trace/row.o \
 	src/trace/pager.o \

@@ -10,6 +10,9 @@
 
 #include "postgres.h"
 
+/* Of the library; the control file has the same. */
+#define MSGTRACE_VERSION "1.0"
+
 typedef enum MsgTraceClockSource
 {
 	MSGTRACE_CLOCK_LOCAL,	  /* ours, plus the offset of the service's */

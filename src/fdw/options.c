@@ -472,8 +472,10 @@ void
 msgtrace_settings_read_server(MsgTraceSettings *settings, Oid server_id, Oid user_id)
 {
 	ForeignServer *server = GetForeignServer(server_id);
-	OptionLists given = {{server->options, NIL, GetUserMapping(user_id, server_id)->options}};
+	OptionLists given = {{server->options, NIL, NIL}};
 
+	if (OidIsValid(user_id))
+		given.lists[2] = GetUserMapping(user_id, server_id)->options;
 	read_settings(settings, server, &given);
 }
 

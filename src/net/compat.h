@@ -37,6 +37,14 @@
 		 ->checkAsUser)
 #endif
 
+/* 16: one function for the privileges on objects of all kinds */
+#if PG_VERSION_NUM >= 160000
+#define msgtrace_server_aclcheck(server, user, mode) \
+	object_aclcheck(ForeignServerRelationId, server, user, mode)
+#else
+#define msgtrace_server_aclcheck(server, user, mode) pg_foreign_server_aclcheck(server, user, mode)
+#endif
+
 /* 17 and 18: more arguments where paths are made */
 #if PG_VERSION_NUM >= 180000
 #define msgtrace_foreignscan_path(root, rel, rows, startup, total, outer) \

@@ -303,6 +303,8 @@ SKIP:
 	my ($control) = slurp('o365_msgtrace.control') =~ /^default_version\s*=\s*'([^']+)'/m;
 	my ($meta) = slurp('META.json') =~ /^\s{3}"version": "([^"]+)"/m;
 	is($meta, "$control.0", 'META.json has the version of the control file');
+	my ($library) = slurp('src/fdw/module.h') =~ /^#define MSGTRACE_VERSION "([^"]+)"/m;
+	is($library, $control, 'and so has the library');
 }
 
 {
