@@ -76,6 +76,7 @@ OBJS = \
 	src/fdw/error.o \
 	src/fdw/log.o \
 	src/fdw/stats.o \
+	src/fdw/server_stats.o \
 	src/fdw/transaction.o \
 	src/fdw/relation.o \
 	src/trace/cloud.o \

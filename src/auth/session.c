@@ -66,6 +66,7 @@ msgtrace_session_open(MemoryContext context, const MsgTraceSessionConfig *config
 	session->status = status;
 	status->secret = config->credential.client_secret;
 	status->api = config->api;
+	status->server_id = config->server_id;
 	session->context = context;
 	session->clock = msgtrace_clock_of(config->report_url);
 	msgtrace_retry_init(&session->retry, &config->retry);

@@ -14,6 +14,7 @@
 #include "auth/claims.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "net/counters.h"
 #include "utils/timestamp.h"
 
 /* The value that an input function refuses may be megabytes; its start will do. */
@@ -321,12 +322,24 @@ msgtrace_error_describe(MsgTraceErrorText *text, const MsgTraceStatus *status,
 	text->hint = hint_for(status);
 }
 
+/* It is in view server_stats also after the transaction that it ends. */
+static void
+note_in_statistics(const MsgTraceStatus *status, const MsgTraceErrorText *text)
+{
+	const char *parting = *text->detail ? ": " : "";
+
+	if (OidIsValid(status->server_id))
+		msgtrace_counters_note_error(status->server_id, text->sqlstate,
+									 psprintf("%s%s%s", text->message, parting, text->detail));
+}
+
 void
 msgtrace_error_raise(const MsgTraceStatus *status, const MsgTracePagerCounts *counts)
 {
 	MsgTraceErrorText text;
 
 	msgtrace_error_describe(&text, status, counts);
+	note_in_statistics(status, &text);
 	ereport(ERROR, errcode(text.sqlstate), errmsg_internal("%s", text.message),
 			*text.detail ? errdetail_internal("%s", text.detail) : 0, errhint("%s", text.hint));
 }

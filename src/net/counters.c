@@ -129,11 +129,18 @@ msgtrace_counters_note_error(Oid server_id, int sqlstate, const char *words)
 void
 msgtrace_counters_reset(Oid server_id)
 {
-	Entry *entry = lock_entry(server_id);
+	Counters *counters = msgtrace_shared_memory(&area);
+	TimestampTz now = GetCurrentTimestamp();
+	Entry *entry;
 
-	memset(&entry->stats, 0, sizeof(entry->stats));
-	entry->stats.server_id = server_id;
-	entry->stats.since = entry->used_at;
+	msgtrace_shared_lock(&area);
+	entry = find_entry(counters, server_id);
+	if (entry)
+	{
+		memset(&entry->stats, 0, sizeof(entry->stats));
+		entry->stats.server_id = server_id;
+		entry->stats.since = now;
+	}
 	msgtrace_shared_unlock(&area);
 }
 

@@ -52,7 +52,7 @@ extern void msgtrace_counters_add(Oid server_id, const MsgTraceServerCounts *mor
 /* The server's last error, in words without secrets. */
 extern void msgtrace_counters_note_error(Oid server_id, int sqlstate, const char *words);
 
-/* Begin again at zero. */
+/* Begin again at zero, if there is anything counted. */
 extern void msgtrace_counters_reset(Oid server_id);
 
 /* Those of this database, at most MSGTRACE_MAX_COUNTED_SERVERS; returns how many. */

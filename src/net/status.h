@@ -50,6 +50,7 @@ typedef struct MsgTraceStatus
 {
 	MsgTraceFault fault;
 	MemoryContext context;		   /* owns the strings below */
+	Oid server_id;				   /* of the foreign server, for its statistics */
 	const char *secret;			   /* never shown, should the other side echo it */
 	const char *token;			   /* likewise; NULL while there is none */
 	const char *asked;			   /* what was asked for, in words; static */
