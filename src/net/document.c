@@ -4,7 +4,7 @@
  *		Small JSON documents of the service, read by jansson.
  *
  * The server exports a function named json_object, and so does jansson: a call
- * to that one would reach the server's.  Nothing here makes objects.
+ * to that one would reach the server's.  Objects are made by json_pack.
  *
  *-------------------------------------------------------------------------
  */
@@ -123,4 +123,42 @@ msgtrace_document_strings(const MsgTraceDocument *document, const char *path)
 			appendStringInfo(&text, "%s%s", text.len > 0 ? " " : "", member);
 	}
 	return text.data;
+}
+
+static bool
+add_member(json_t *object, const MsgTraceMember *member)
+{
+	json_t *value = member->string ? json_string(member->string) : json_integer(member->number);
+
+	return json_object_set_new(object, member->name, value) == 0; /* refuses NULL */
+}
+
+/* The text of an object that is jansson's to free, or NULL. */
+static char *
+dump_members(const MsgTraceMember *members, int count)
+{
+	json_t *object = json_pack("{}");
+	bool complete = object != NULL;
+	char *text;
+
+	for (int i = 0; complete && i < count; i++)
+		complete = add_member(object, &members[i]);
+	text = complete ? json_dumps(object, JSON_COMPACT) : NULL;
+	json_decref(object);
+	return text;
+}
+
+char *
+msgtrace_document_write(const MsgTraceMember *members, int count)
+{
+	char *text = dump_members(members, count);
+	char *copy;
+
+	if (text == NULL)
+		return NULL;
+	copy = MemoryContextAllocExtended(CurrentMemoryContext, strlen(text) + 1, MCXT_ALLOC_NO_OOM);
+	if (copy)
+		memcpy(copy, text, strlen(text) + 1);
+	free(text);
+	return copy;
 }

@@ -31,4 +31,15 @@ extern bool msgtrace_document_integer(const MsgTraceDocument *document, const ch
 /* An array's strings, parted by spaces, as a copy; NULL when it is no array. */
 extern char *msgtrace_document_strings(const MsgTraceDocument *document, const char *path);
 
+/* A member of an object to be written: a string, or a number where that is NULL. */
+typedef struct MsgTraceMember
+{
+	const char *name;
+	const char *string;
+	int64 number;
+} MsgTraceMember;
+
+/* The object as JSON on one line; palloc'd, NULL when jansson refuses (text that is no UTF-8). */
+extern char *msgtrace_document_write(const MsgTraceMember *members, int count);
+
 #endif /* MSGTRACE_DOCUMENT_H */
