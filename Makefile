@@ -89,11 +89,16 @@ OBJS = \
 	src/trace/row.o \
 	src/trace/pager.o \
 	src/trace/keyset.o \
+	src/auth/authorization.o \
+	src/auth/certificate.o \
 	src/auth/claims.o \
 	src/auth/tenant.o \
 	src/auth/refusal.o \
+	src/auth/credential.o \
+	src/auth/pem_file.o \
 	src/auth/token.o \
 	src/auth/session.o \
+	src/net/base64.o \
 	src/net/crypto.o \
 	src/net/http.o \
 	src/net/http_text.o \

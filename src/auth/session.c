@@ -14,6 +14,7 @@
  */
 #include "auth/session.h"
 
+#include "auth/authorization.h"
 #include "auth/refusal.h"
 #include "auth/tenant.h"
 #include "net/counters.h"
@@ -47,9 +48,11 @@ struct MsgTraceSession
 	MsgTraceSessionCounts counts;
 	MsgTraceSessionCounts counted; /* of those, what the server's statistics have */
 	SessionState state;
+	MsgTraceAuthorization *authorization;
 	const char *url; /* NULL: only a token is wanted */
 	bool is_detail;	 /* the URL is of a delivery's details */
 	bool renewed;	 /* this request has had its second token */
+	bool asked_time; /* and has found out the service's time */
 	const MsgTraceHttpReply *reply;
 	instr_time sent_at; /* the request at hand, or the last one */
 	int64 delay;		/* ms that PAUSED takes */
@@ -64,10 +67,11 @@ msgtrace_session_open(MemoryContext context, const MsgTraceSessionConfig *config
 
 	session->config = config;
 	session->status = status;
-	status->secret = config->credential.client_secret;
 	status->api = config->api;
 	status->server_id = config->server_id;
 	session->context = context;
+	session->authorization = msgtrace_authorization_open(context, &config->credential, status);
+	msgtrace_status_hide(status, config->http.proxy_password);
 	session->clock = msgtrace_clock_of(config->report_url);
 	msgtrace_retry_init(&session->retry, &config->retry);
 	session->budget = msgtrace_budget_open(context, &config->budget, config->server_id);
@@ -80,37 +84,19 @@ msgtrace_session_open(MemoryContext context, const MsgTraceSessionConfig *config
 	return session->http ? session : NULL;
 }
 
-/*
- * The status keeps a copy of the token in use, so as to know it where it is
- * echoed: the cached one may be dropped by another scan of the backend.
- */
-static void
-note_token(MsgTraceSession *session, const char *token)
-{
-	char *former = unconstify(char *, session->status->token);
-
-	session->status->token = token ? MemoryContextStrdup(session->context, token) : NULL;
-	if (former)
-	{
-		explicit_bzero(former, strlen(former));
-		pfree(former);
-	}
-}
-
-static void
-forget_token(MsgTraceSession *session)
-{
-	note_token(session, NULL);
-	msgtrace_token_forget(&session->config->credential);
-}
-
 void
 msgtrace_session_close(MsgTraceSession *session)
 {
-	note_token(session, NULL);
+	msgtrace_authorization_close(session->authorization);
 	msgtrace_budget_release(session->budget);
 	msgtrace_http_close(session->http);
 	session->http = NULL;
+}
+
+static bool
+is_basic(const MsgTraceSession *session)
+{
+	return msgtrace_authorization_is_basic(session->authorization);
 }
 
 static void
@@ -120,6 +106,7 @@ begin(MsgTraceSession *session, const char *url, bool is_detail)
 	session->is_detail = is_detail;
 	session->state = STARTING;
 	session->renewed = false;
+	session->asked_time = false;
 	session->reply = NULL;
 	msgtrace_retry_reset(&session->retry);
 }
@@ -134,7 +121,7 @@ void
 msgtrace_session_sign_in_anew(MsgTraceSession *session)
 {
 	msgtrace_clock_forget(session->clock);
-	forget_token(session);
+	msgtrace_authorization_forget(session->authorization);
 	begin(session, NULL, false);
 }
 
@@ -179,25 +166,64 @@ id_header(const MsgTraceSession *session)
 	return psprintf("client-request-id: %s", session->client_request_id);
 }
 
+/* Send what precedes the requests that are asked of us: form is NULL for a GET. */
+static void
+send_first(MsgTraceSession *session, const char *url, const char *form)
+{
+	const char *headers[] = {"Accept: application/json", id_header(session), NULL};
+
+	session->state = SIGNING_IN;
+	if (!msgtrace_http_start(session->http, &session->config->http, url, headers, form))
+		fail(session, MSGTRACE_NO_CLIENT);
+}
+
+/* An assertion is judged by the clock of whom it is shown to. */
+static TimestampTz
+sign_in_time(MsgTraceSession *session)
+{
+	MsgTraceClock *authority = msgtrace_clock_of(session->config->credential.authority_url);
+
+	return msgtrace_clock_is_known(authority)
+			   ? msgtrace_clock_now(authority, session->config->service_clock)
+			   : msgtrace_session_now(session);
+}
+
 static void
 send_sign_in(MsgTraceSession *session)
 {
-	const char *headers[] = {"Accept: application/json", NULL, NULL};
 	const MsgTraceCredential *credential = &session->config->credential;
 	char *url = msgtrace_token_url(credential);
-	char *form = msgtrace_token_form(credential);
-	bool started;
+	char *form;
 
 	name_request(session, "sign-in", url);
-	headers[1] = id_header(session);
-	started = msgtrace_http_start(session->http, &session->config->http, url, headers, form);
-	explicit_bzero(form, strlen(form));
-	pfree(form);
-	pfree(url);
+	form = msgtrace_token_form(credential, url, sign_in_time(session), session->status);
+	if (form == NULL)
+	{
+		session->state = BROKEN;
+		return;
+	}
 	session->counts.sign_ins++;
-	session->state = SIGNING_IN;
-	if (!started)
-		fail(session, MSGTRACE_NO_CLIENT);
+	send_first(session, url, form);
+	msgtrace_authorization_wipe(form);
+	pfree(url);
+}
+
+/*
+ * Basic sign-in has no token to fetch, and so no answer that would tell the
+ * service's time before the first list: any page of its host does, without a password.
+ */
+static void
+ask_time(MsgTraceSession *session)
+{
+	const char *report_url = session->config->report_url;
+	size_t scheme = strcspn(report_url, ":") + strlen("://");
+	size_t host = strcspn(report_url + scheme, "/");
+	char *url = psprintf("%.*s/", (int) (scheme + host), report_url);
+
+	session->asked_time = true;
+	name_request(session, "the service's time", url);
+	send_first(session, url, NULL);
+	pfree(url);
 }
 
 static void
@@ -243,15 +269,13 @@ has_slot(MsgTraceSession *session, const char *token)
 }
 
 static void
-send_request(MsgTraceSession *session, const char *token)
+send_request(MsgTraceSession *session, const char *authorization)
 {
 	MsgTraceAllowance *allowance = session->config->allowance;
-	char *authorization;
 	const char *headers[5];
 	bool started;
 
 	name_list_or_detail(session);
-	authorization = psprintf("Authorization: Bearer %s", token);
 	headers[0] = authorization;
 	headers[1] = "Accept: application/json";
 	headers[2] = "Prefer: include-unknown-enum-members";
@@ -259,8 +283,6 @@ send_request(MsgTraceSession *session, const char *token)
 	headers[4] = NULL;
 	started = msgtrace_http_start(session->http, &session->config->http, session->url, headers,
 								  NULL);
-	explicit_bzero(authorization, strlen(authorization));
-	pfree(authorization);
 	allowance->made++;
 	session->counts.requests++;
 	session->state = REQUESTING;
@@ -271,15 +293,17 @@ send_request(MsgTraceSession *session, const char *token)
 static void
 start(MsgTraceSession *session)
 {
-	const char *token = msgtrace_token_cached(&session->config->credential);
+	char *authorization = msgtrace_authorization_line(session->authorization);
 
-	note_token(session, token);
-	if (token == NULL)
+	if (authorization == NULL)
 		send_sign_in(session);
+	else if (is_basic(session) && !msgtrace_clock_is_known(session->clock) && !session->asked_time)
+		ask_time(session);
 	else if (session->url == NULL)
 		session->state = ENDED;
-	else if (is_allowed(session) && has_slot(session, token))
-		send_request(session, token);
+	else if (is_allowed(session) && has_slot(session, session->status->token))
+		send_request(session, authorization);
+	msgtrace_authorization_wipe(authorization);
 }
 
 static bool
@@ -319,6 +343,19 @@ note_transport(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 	fail(session, reply->fault);
 }
 
+/*
+ * A refused assertion may have been signed by a clock that is wrong: ours, as
+ * nobody's was known.  By now we know the authority's.
+ */
+static bool
+signs_again(MsgTraceSession *session)
+{
+	bool first = !session->asked_time;
+
+	session->asked_time = true;
+	return first && msgtrace_authorization_ask_again(session->authorization, sign_in_time(session));
+}
+
 static void
 end_sign_in(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 {
@@ -330,7 +367,8 @@ end_sign_in(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 	status->http_status = 0;
 	if (reply->fault != MSGTRACE_OK)
 		note_transport(session, reply);
-	else if (msgtrace_token_accept(credential, reply, status))
+	else if (is_basic(session) || msgtrace_token_accept(credential, reply, status) ||
+			 signs_again(session))
 		session->state = STARTING;
 	else
 		session->state = BROKEN;
@@ -350,10 +388,11 @@ end_request(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 		session->retry.throttlings = Max(session->retry.throttlings,
 										 msgtrace_budget_throttlings(session->budget));
 	}
-	if (reply->fault == MSGTRACE_OK && reply->http_status == 401 && !session->renewed)
+	if (reply->fault == MSGTRACE_OK && reply->http_status == 401 && !session->renewed &&
+		!is_basic(session))
 	{
 		session->renewed = true;
-		forget_token(session);
+		msgtrace_authorization_forget(session->authorization);
 		session->state = STARTING;
 		return;
 	}
@@ -368,6 +407,8 @@ end_request(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 	session->reply = reply;
 	session->state = ENDED;
 	fault = msgtrace_refusal_fault(reply->http_status);
+	if (fault == MSGTRACE_UNAUTHORIZED && is_basic(session))
+		fault = MSGTRACE_PASSWORD_REFUSED;
 	if (fault != MSGTRACE_OK)
 	{
 		msgtrace_refusal_note(reply, status);
@@ -385,6 +426,9 @@ learn_clock(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 {
 	if (reply->date == 0)
 		return;
+	if (session->state == SIGNING_IN && !is_basic(session))
+		msgtrace_clock_learn(msgtrace_clock_of(session->config->credential.authority_url),
+							 reply->date, reply->date_at);
 	if (session->state == REQUESTING || session->config->service_clock ||
 		!msgtrace_clock_is_known(session->clock))
 		msgtrace_clock_learn(session->clock, reply->date, reply->date_at);
@@ -435,7 +479,7 @@ report(MsgTraceSession *session, const MsgTraceHttpReply *reply, bool was_sign_i
 	INSTR_TIME_SET_CURRENT(elapsed);
 	INSTR_TIME_SUBTRACT(elapsed, session->sent_at);
 	report.what = was_sign_in ? "sign-in" : session->is_detail ? "detail" : "list";
-	report.method = was_sign_in ? "POST" : "GET";
+	report.method = was_sign_in && !is_basic(session) ? "POST" : "GET";
 	report.url = was_sign_in
 					 ? status->url
 					 : msgtrace_status_keep(status, msgtrace_http_without_skiptoken(session->url));

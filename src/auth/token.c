@@ -11,7 +11,7 @@
  */
 #include "auth/token.h"
 
-#include "net/crypto.h"
+#include "auth/certificate.h"
 #include "net/document.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -22,6 +22,9 @@
 
 /* Microsoft's tokens live 60 to 90 minutes; nothing believes in more than a day. */
 #define MAX_LIFETIME_SECONDS 86400
+
+#define ASSERTION_TYPE \
+	"client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
 
 typedef struct CachedToken
 {
@@ -55,8 +58,6 @@ drop_value(CachedToken *token)
 static CachedToken *
 entry_of(const MsgTraceCredential *credential)
 {
-	const char *parts[] = {credential->authority_url, credential->tenant_id, credential->resource,
-						   credential->client_id, credential->client_secret};
 	MsgTraceDigest key;
 	CachedToken *token;
 	bool found;
@@ -67,7 +68,7 @@ entry_of(const MsgTraceCredential *credential)
 
 		tokens = hash_create("o365_msgtrace tokens", 8, &ctl, HASH_ELEM | HASH_BLOBS);
 	}
-	if (!msgtrace_digest(&key, parts, lengthof(parts)))
+	if (!msgtrace_credential_digest(&key, credential))
 		return NULL;
 	token = hash_search(tokens, &key, HASH_ENTER, &found);
 	if (!found)
@@ -109,20 +110,51 @@ msgtrace_token_url(const MsgTraceCredential *credential)
 	return url;
 }
 
-/* The caller wipes it after use. */
-char *
-msgtrace_token_form(const MsgTraceCredential *credential)
+static char *
+form_of(const MsgTraceCredential *credential, const char *proof)
 {
 	char *id = msgtrace_http_escape(credential->client_id);
-	char *secret = msgtrace_http_escape(credential->client_secret);
 	char *resource = msgtrace_http_escape(credential->resource);
-	char *form = psprintf(
-		"grant_type=client_credentials&client_id=%s&scope=%s%%2F.default&client_secret=%s", id,
-		resource, secret);
+	char *form = psprintf("grant_type=client_credentials&client_id=%s&scope=%s%%2F.default&%s", id,
+						  resource, proof);
 
 	pfree(id);
 	pfree(resource);
-	wipe(secret);
+	return form;
+}
+
+/* The status keeps the assertion, should the other side repeat it. */
+static void
+note_assertion(MsgTraceStatus *status, const char *assertion)
+{
+	wipe(unconstify(char *, status->assertion));
+	status->assertion = MemoryContextStrdup(status->context, assertion);
+}
+
+char *
+msgtrace_token_form(const MsgTraceCredential *credential, const char *token_url, TimestampTz now,
+					MsgTraceStatus *status)
+{
+	char *value;
+	char *proof;
+	char *form;
+
+	if (credential->auth == MSGTRACE_AUTH_CERTIFICATE)
+	{
+		value = msgtrace_certificate_assertion(credential, token_url, now, status);
+		if (value == NULL)
+			return NULL;
+		note_assertion(status, value);
+		proof = psprintf("%s&client_assertion=%s", ASSERTION_TYPE, value); /* base64url and dots */
+	}
+	else
+	{
+		value = msgtrace_http_escape(credential->client_secret);
+		proof = psprintf("client_secret=%s", value);
+	}
+	form = form_of(credential, proof);
+	wipe(value);
+	wipe(proof);
 	return form;
 }
 
@@ -155,12 +187,33 @@ note_refusal(const MsgTraceHttpReply *reply, MsgTraceStatus *status)
 	msgtrace_document_free(document);
 }
 
+/* Of mappings, servers and secrets that have since been changed, nobody asks again. */
+static void
+drop_outdated(void)
+{
+	HASH_SEQ_STATUS scan;
+	CachedToken *token;
+
+	if (tokens == NULL)
+		return;
+	hash_seq_init(&scan, tokens);
+	while ((token = hash_seq_search(&scan)) != NULL)
+	{
+		if (token->value && token->renew_at > GetCurrentTimestamp())
+			continue;
+		drop_value(token);
+		(void) hash_search(tokens, &token->key, HASH_REMOVE, NULL);
+	}
+}
+
 static bool
 store(const MsgTraceCredential *credential, const char *value, int64 lifetime)
 {
-	CachedToken *token = entry_of(credential);
+	CachedToken *token;
 	char *copy;
 
+	drop_outdated();
+	token = entry_of(credential);
 	if (token == NULL)
 		return false;
 	copy = MemoryContextStrdup(TopMemoryContext, value);

@@ -57,6 +57,26 @@ static const FaultText fault_texts[] = {
 							"Raise the server option max_response_size, or lower page_size."},
 	[MSGTRACE_SIGN_IN_REFUSED] = {ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
 								  "%s was refused", NULL},
+	[MSGTRACE_FILE_UNREADABLE] =
+		{ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
+		 "could not read a file that %s needs",
+		 "Check certificate_file and private_key_file in the user mapping; the account of the database server reads them."},
+	[MSGTRACE_CERTIFICATE_UNUSABLE] =
+		{ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
+		 "the certificate or its key cannot be used for %s",
+		 "Give a certificate and its RSA key, both in PEM form, as files or stored secrets in the user mapping."},
+	[MSGTRACE_CERTIFICATE_EXPIRED] =
+		{ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
+		 "the certificate for %s is outside of its time",
+		 "Make a new certificate, upload it to the app registration (Certificates & secrets), and put it in the place of the old one: files are read again at each sign-in."},
+	[MSGTRACE_KEY_LOCKED] =
+		{ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
+		 "the private key for %s cannot be opened",
+		 "Set passphrase or passphrase_secret in the user mapping to the passphrase of the private key."},
+	[MSGTRACE_PASSWORD_REFUSED] =
+		{ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
+		 "the service did not accept the user name and password for %s",
+		 "Check username and password in the user mapping or the stored secret. Microsoft has turned basic sign-in off for most tenants: use a certificate or client secret there."},
 	[MSGTRACE_UNAUTHORIZED] = {ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
 							   "the service did not accept the token for %s", NULL},
 	[MSGTRACE_FORBIDDEN] = {ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION,
@@ -254,6 +274,14 @@ append_service_words(StringInfo detail, const MsgTraceStatus *status)
 	append_ids(detail, status);
 }
 
+/* Words of our own, begun in lower case. */
+static void
+append_sentence(StringInfo detail, const char *words)
+{
+	appendStringInfo(detail, "%s.", words);
+	detail->data[0] = (char) pg_toupper((unsigned char) detail->data[0]);
+}
+
 static void
 append_position(StringInfo detail, const MsgTraceStatus *status)
 {
@@ -299,6 +327,12 @@ detail_of(const MsgTraceStatus *status, const MsgTracePagerCounts *counts)
 			break;
 		case MSGTRACE_FOREIGN_LINK:
 			appendStringInfo(&detail, "%s links to %s", status->url, status->words);
+			break;
+		case MSGTRACE_FILE_UNREADABLE:
+		case MSGTRACE_CERTIFICATE_UNUSABLE:
+		case MSGTRACE_CERTIFICATE_EXPIRED:
+		case MSGTRACE_KEY_LOCKED:
+			append_sentence(&detail, status->words);
 			break;
 		default:
 			append_service_words(&detail, status);

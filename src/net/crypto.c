@@ -256,8 +256,8 @@ msgtrace_signer_sign(const MsgTraceSigner *signer, const char *text, size_t *len
 
 	*length = (size_t) EVP_PKEY_size(signer->key);
 	done = context && set_up_pss(context, signer->key) &&
-		   EVP_DigestSign(context, signature, length, (const unsigned char *) text,
-						  strlen(text)) == 1;
+		   EVP_DigestSign(context, signature, length, (const unsigned char *) text, strlen(text)) ==
+			   1;
 	EVP_MD_CTX_free(context);
 	ERR_clear_error();
 	return done ? signature : NULL;

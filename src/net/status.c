@@ -49,18 +49,35 @@ redact(char *text, const char *secret)
 
 /* As it is, and as a form has it. */
 static void
+redact_both(char *text, const char *secret)
+{
+	char *escaped;
+
+	if (secret == NULL)
+		return;
+	escaped = msgtrace_http_escape(secret);
+	redact(text, secret);
+	redact(text, escaped);
+	explicit_bzero(escaped, strlen(escaped));
+	pfree(escaped);
+}
+
+static void
 redact_secrets(const MsgTraceStatus *status, char *text)
 {
-	redact(text, status->token);
-	redact(text, status->secret);
-	if (status->secret)
-	{
-		char *escaped = msgtrace_http_escape(status->secret);
+	redact_both(text, status->token);
+	redact_both(text, status->assertion);
+	for (int i = 0; i < status->hidden_count; i++)
+		redact_both(text, status->hidden[i]);
+}
 
-		redact(text, escaped);
-		explicit_bzero(escaped, strlen(escaped));
-		pfree(escaped);
-	}
+void
+msgtrace_status_hide(MsgTraceStatus *status, const char *secret)
+{
+	if (secret == NULL || *secret == '\0')
+		return;
+	Assert(status->hidden_count < MSGTRACE_MAX_HIDDEN);
+	status->hidden[status->hidden_count++] = secret;
 }
 
 /*

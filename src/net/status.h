@@ -29,13 +29,19 @@ typedef enum MsgTraceFault
 	MSGTRACE_BROKEN_OFF,	/* the connection ended in the middle */
 	MSGTRACE_TOO_SLOW,		/* a body slower than any service */
 	MSGTRACE_TOO_LARGE,		/* more than max_response_size */
+	/* what we sign in with */
+	MSGTRACE_FILE_UNREADABLE,	   /* a file of certificate or key */
+	MSGTRACE_CERTIFICATE_UNUSABLE, /* it or its key is not what we can sign with */
+	MSGTRACE_CERTIFICATE_EXPIRED,  /* or not good yet */
+	MSGTRACE_KEY_LOCKED,		   /* no passphrase, or a wrong one */
 	/* what the service said */
-	MSGTRACE_SIGN_IN_REFUSED, /* the token endpoint said no */
-	MSGTRACE_UNAUTHORIZED,	  /* 401, with a token just issued */
-	MSGTRACE_FORBIDDEN,		  /* 403 */
-	MSGTRACE_THROTTLED,		  /* 429 beyond what we wait for */
-	MSGTRACE_REFUSED,		  /* any other 3xx or 4xx */
-	MSGTRACE_UNAVAILABLE,	  /* 5xx beyond max_retries */
+	MSGTRACE_SIGN_IN_REFUSED,  /* the token endpoint said no */
+	MSGTRACE_PASSWORD_REFUSED, /* 401, with user name and password */
+	MSGTRACE_UNAUTHORIZED,	   /* 401, with a token just issued */
+	MSGTRACE_FORBIDDEN,		   /* 403 */
+	MSGTRACE_THROTTLED,		   /* 429 beyond what we wait for */
+	MSGTRACE_REFUSED,		   /* any other 3xx or 4xx */
+	MSGTRACE_UNAVAILABLE,	   /* 5xx beyond max_retries */
 	/* what the answer was worth */
 	MSGTRACE_UNREADABLE,   /* not the document that was asked for */
 	MSGTRACE_BAD_ROW,	   /* one record of it cannot be read */
@@ -46,13 +52,18 @@ typedef enum MsgTraceFault
 	MSGTRACE_CLOCK_SKEW		/* the clocks differ by more than a day */
 } MsgTraceFault;
 
+/* Secrets of one sign-in: client secret, password, key, proxy's password … */
+#define MSGTRACE_MAX_HIDDEN 8
+
 typedef struct MsgTraceStatus
 {
 	MsgTraceFault fault;
-	MemoryContext context;		   /* owns the strings below */
-	Oid server_id;				   /* of the foreign server, for its statistics */
-	const char *secret;			   /* never shown, should the other side echo it */
+	MemoryContext context;					 /* owns the strings below */
+	Oid server_id;							 /* of the foreign server, for its statistics */
+	const char *hidden[MSGTRACE_MAX_HIDDEN]; /* secrets, should the other side echo them */
+	int hidden_count;
 	const char *token;			   /* likewise; NULL while there is none */
+	const char *assertion;		   /* likewise */
 	const char *asked;			   /* what was asked for, in words; static */
 	const char *url;			   /* without its query */
 	int http_status;			   /* 0 when there was no answer */
@@ -75,6 +86,9 @@ typedef struct MsgTraceStatus
 } MsgTraceStatus;
 
 extern void msgtrace_status_init(MsgTraceStatus *status, MemoryContext context);
+
+/* Never show this text, which the caller keeps, in what comes from outside; NULL is none. */
+extern void msgtrace_status_hide(MsgTraceStatus *status, const char *secret);
 extern char *msgtrace_status_keep(MsgTraceStatus *status, const char *text);
 extern char *msgtrace_status_keep_url(MsgTraceStatus *status, const char *url);
 
