@@ -340,6 +340,8 @@ note_transport(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 		status->http_status = reply->http_status;
 	else
 		status->words = msgtrace_status_keep(status, reply->words);
+	status->subject = msgtrace_status_keep(status, reply->subject);
+	status->issuer = msgtrace_status_keep(status, reply->issuer);
 	fail(session, reply->fault);
 }
 

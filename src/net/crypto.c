@@ -10,11 +10,14 @@
  */
 #include "net/crypto.h"
 
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509_vfy.h>
 #include <time.h>
 
 #include "utils/palloc.h"
@@ -261,4 +264,94 @@ msgtrace_signer_sign(const MsgTraceSigner *signer, const char *text, size_t *len
 	EVP_MD_CTX_free(context);
 	ERR_clear_error();
 	return done ? signature : NULL;
+}
+
+/* ------------------------------------------------------- watching a peer */
+
+/* Where an SSL_CTX keeps its MsgTracePeer; -1 as long as there is no such place. */
+static int peer_index = -1;
+
+static void
+copy_name(char *copy, X509_NAME *name)
+{
+	BIO *text = BIO_new(BIO_s_mem());
+	int length = 0;
+
+	if (text && name &&
+		X509_NAME_print_ex(text, name, 0,
+						   XN_FLAG_SEP_CPLUS_SPC | ASN1_STRFLGS_ESC_CTRL |
+							   ASN1_STRFLGS_UTF8_CONVERT) >= 0)
+		length = BIO_read(text, copy, MSGTRACE_PEER_NAME_SIZE - 1);
+	copy[Max(length, 0)] = '\0';
+	BIO_free(text);
+}
+
+static MsgTracePeer *
+peer_of(const SSL *ssl)
+{
+	return ssl ? SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), peer_index) : NULL;
+}
+
+/* Asked of each certificate of the chain, whether it is good or not. */
+static int
+on_verify(int good, X509_STORE_CTX *chain)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx());
+	MsgTracePeer *peer = peer_of(ssl);
+	X509 *certificate = X509_STORE_CTX_get0_cert(chain);
+
+	if (peer && certificate)
+	{
+		copy_name(peer->subject, X509_get_subject_name(certificate));
+		copy_name(peer->issuer, X509_get_issuer_name(certificate));
+	}
+	return good;
+}
+
+/*
+ * A handshake that fails leaves the reason in OpenSSL's queue, unless the
+ * connection broke off, which is no opinion about certificates.
+ */
+static void
+on_handshake(const SSL *ssl, int where, int result)
+{
+	MsgTracePeer *peer = peer_of(ssl);
+	unsigned long reason;
+
+	if (peer == NULL)
+		return;
+	if (where & SSL_CB_HANDSHAKE_START)
+		peer->in_handshake = true;
+	if (where & SSL_CB_HANDSHAKE_DONE)
+		peer->in_handshake = false;
+	if ((where & SSL_CB_EXIT) && result <= 0)
+	{
+		reason = ERR_peek_last_error();
+		peer->handshake_failed = reason != 0;
+#ifdef SSL_R_UNEXPECTED_EOF_WHILE_READING
+		if (ERR_GET_REASON(reason) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+			peer->handshake_failed = false;
+#endif
+	}
+}
+
+void
+msgtrace_crypto_watch_peer(void *ssl_context, MsgTracePeer *peer)
+{
+	SSL_CTX *context = ssl_context;
+
+	if (peer_index < 0)
+		peer_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	if (peer_index < 0 || !SSL_CTX_set_ex_data(context, peer_index, peer))
+		return;
+	SSL_CTX_set_verify(context, SSL_CTX_get_verify_mode(context), on_verify);
+	SSL_CTX_set_info_callback(context, on_handshake);
+}
+
+void
+msgtrace_crypto_trust_system(void *ssl_context, bool with_file)
+{
+	SSL_CTX_set_default_verify_dir(ssl_context);
+	if (with_file)
+		SSL_CTX_set_default_verify_file(ssl_context);
 }

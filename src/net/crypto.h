@@ -76,4 +76,31 @@ extern bool msgtrace_signer_period(const MsgTraceSigner *signer, int64 *from, in
 /* RSASSA-PSS with SHA-256 and a salt of its length; palloc'd, NULL when OpenSSL refuses. */
 extern uint8 *msgtrace_signer_sign(const MsgTraceSigner *signer, const char *text, size_t *length);
 
+/* ------------------------------------------------------- watching a peer */
+
+/* A longer name is cut. */
+#define MSGTRACE_PEER_NAME_SIZE 256
+
+/* What the other side of a TLS connection showed of itself. */
+typedef struct MsgTracePeer
+{
+	char subject[MSGTRACE_PEER_NAME_SIZE]; /* of its certificate; "" = it showed none */
+	char issuer[MSGTRACE_PEER_NAME_SIZE];
+	bool in_handshake;	   /* the handshake began and did not end */
+	bool handshake_failed; /* TLS itself gave it up, not the connection below */
+} MsgTracePeer;
+
+/*
+ * Have every connection made with this context (an SSL_CTX, which its owner
+ * still sets up) note what it sees in `peer`, which must live as long.  What is
+ * trusted does not change.  Does not throw, nor do the notes.
+ */
+extern void msgtrace_crypto_watch_peer(void *ssl_context, MsgTracePeer *peer);
+
+/*
+ * Let it trust the system's authorities, too: those in OpenSSL's folder, which is
+ * read when it is needed, and in its file, which is read at once.
+ */
+extern void msgtrace_crypto_trust_system(void *ssl_context, bool with_file);
+
 #endif /* MSGTRACE_CRYPTO_H */

@@ -19,9 +19,9 @@
 #include "net/http.h"
 
 #include <curl/curl.h>
-#include <signal.h>
 
 #include "net/body.h"
+#include "net/crypto.h"
 #include "net/head.h"
 #include "net/loop.h"
 
@@ -29,6 +29,13 @@
 #define RECEIVE_BUFFER (256 * 1024L)
 
 #define MAX_EVENTS 8
+
+/*
+ * The slowest pace of a body, by what comes over the line.  It is looked at from
+ * the first byte on: how long the service thinks before that is its own affair.
+ */
+#define SLOWEST_PACE 100 /* bytes in a second */
+#define PACE_SECONDS 20	 /* on the average of this time */
 
 struct MsgTraceHttp
 {
@@ -42,6 +49,11 @@ struct MsgTraceHttp
 	MsgTraceHead head;
 	MsgTraceBody body;
 	bool confidential; /* the body answers a form with a secret: wipe it */
+	bool body_began;   /* and its pace is watched */
+	bool too_slow;
+	curl_off_t received; /* bytes of the body when its pace was last looked at */
+	MsgTracePeer peer;
+	bool by_option; /* the proxy is the server option's, not the environment's */
 	char error[CURL_ERROR_SIZE];
 	MsgTraceHttpReply reply;
 	MemoryContextCallback *owner; /* NULL in the pool */
@@ -50,31 +62,16 @@ struct MsgTraceHttp
 /* The loop of the scan that ended last, for the next one. */
 static MsgTraceHttp *idle_loop = NULL;
 
-/*
- * curl may start a resolver thread, which inherits the signal mask: with our
- * signals open in it, the server's handlers would run in the wrong thread.
- */
-static void
-block_signals(sigset_t *before)
-{
-	sigset_t all;
-
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, before);
-}
-
-static void
-unblock_signals(const sigset_t *before)
-{
-	sigprocmask(SIG_SETMASK, before, NULL);
-}
-
 static void
 forget_answer(MsgTraceHttp *http)
 {
 	msgtrace_head_clear(&http->head);
 	msgtrace_body_clear(&http->body, http->confidential);
+	memset(&http->peer, 0, sizeof(http->peer));
 	http->confidential = false;
+	http->body_began = http->too_slow = false;
+	http->received = 0;
+	http->error[0] = '\0';
 	http->ended = false;
 }
 
@@ -125,6 +122,34 @@ on_header(char *line, size_t one, size_t count, void *arg)
 	return one * count;
 }
 
+/* Called with everything that moves; dlnow counts the body as it is sent. */
+static int
+on_progress(void *arg, curl_off_t dltotal pg_attribute_unused(), curl_off_t dlnow,
+			curl_off_t ultotal pg_attribute_unused(), curl_off_t ulnow pg_attribute_unused())
+{
+	MsgTraceHttp *http = arg;
+
+	if (dlnow > 0 && !http->body_began)
+	{
+		http->body_began = true;
+		msgtrace_loop_set_alarm(&http->loop, MSGTRACE_ALARM_PACE, PACE_SECONDS * 1000);
+	}
+	return 0;
+}
+
+/* curl's OpenSSL is ours, or this would not be called. */
+static CURLcode
+on_tls(CURL *easy pg_attribute_unused(), void *ssl_context, void *arg)
+{
+	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+
+	msgtrace_crypto_watch_peer(ssl_context, arg);
+	/* ca_file takes the place of curl's own file, and curl may have no folder */
+	msgtrace_crypto_trust_system(ssl_context,
+								 info->age < CURLVERSION_SEVENTH || info->capath == NULL);
+	return CURLE_OK;
+}
+
 /* ------------------------------------------------------------ lifetimes */
 
 static void
@@ -135,6 +160,7 @@ end_request(MsgTraceHttp *http)
 		curl_multi_remove_handle(http->multi, http->easy);
 		http->in_flight = false;
 	}
+	msgtrace_loop_set_alarm(&http->loop, MSGTRACE_ALARM_PACE, -1);
 	curl_slist_free_all(http->headers);
 	http->headers = NULL;
 	wipe_form(http);
@@ -267,6 +293,75 @@ add_headers(MsgTraceHttp *http, const char *const *headers)
 	return true;
 }
 
+/*
+ * Through a proxy https goes by CONNECT, and the proxy is told nothing but where
+ * to.  Plain http, which is for loopback, has no such shell.
+ */
+static void
+set_proxy(MsgTraceHttp *http, const MsgTraceHttpOptions *options)
+{
+	CURL *easy = http->easy;
+
+	http->by_option = options->proxy != NULL;
+	if (options->proxy)
+		curl_easy_setopt(easy, CURLOPT_PROXY, options->proxy); /* "" means none */
+	if (options->no_proxy)
+		curl_easy_setopt(easy, CURLOPT_NOPROXY, options->no_proxy);
+	if (options->proxy_username)
+	{
+		curl_easy_setopt(easy, CURLOPT_PROXYUSERNAME, options->proxy_username);
+		curl_easy_setopt(easy, CURLOPT_PROXYPASSWORD,
+						 options->proxy_password ? options->proxy_password : "");
+	}
+	/* the best that it offers; not Negotiate, which asks a KDC and blocks */
+	curl_easy_setopt(easy, CURLOPT_PROXYAUTH, (long) (CURLAUTH_ANY & ~CURLAUTH_NEGOTIATE));
+	curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long) CURLHEADER_SEPARATE);
+	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+}
+
+/* A token goes where it was meant to go and nowhere else. */
+static void
+set_trust(MsgTraceHttp *http, const MsgTraceHttpOptions *options)
+{
+	CURL *easy = http->easy;
+	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https,http");
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	curl_easy_setopt(easy, CURLOPT_PROXY_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYPEER, 1L);
+	curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYHOST, 2L);
+	if (options->ca_file)
+	{
+		curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file);
+		curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, options->ca_file);
+	}
+	/* what another TLS library would hand over is not what crypto.c expects */
+	if (info->ssl_version && strncmp(info->ssl_version, "OpenSSL/", strlen("OpenSSL/")) == 0)
+	{
+		curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls);
+		curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, &http->peer);
+	}
+}
+
+static void
+set_callbacks(MsgTraceHttp *http)
+{
+	CURL *easy = http->easy;
+
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, http->error);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, &http->body);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, &http->head);
+	curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(easy, CURLOPT_XFERINFODATA, http);
+	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+}
+
 static void
 set_options(MsgTraceHttp *http, const MsgTraceHttpOptions *options, const char *url)
 {
@@ -278,11 +373,6 @@ set_options(MsgTraceHttp *http, const MsgTraceHttpOptions *options, const char *
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "o365_msgtrace/1.0");
 	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
-	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, http->error);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, &http->body);
-	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(easy, CURLOPT_HEADERDATA, &http->head);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) options->connect_timeout);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) options->request_timeout);
@@ -292,15 +382,9 @@ set_options(MsgTraceHttp *http, const MsgTraceHttpOptions *options, const char *
 #if LIBCURL_VERSION_NUM >= 0x075700
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
-
-	/* a token goes where it was meant to go and nowhere else */
-	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https,http");
-	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-	if (options->ca_file)
-		curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file);
+	set_callbacks(http);
+	set_trust(http, options);
+	set_proxy(http, options);
 
 	if (http->form)
 	{
@@ -319,16 +403,15 @@ msgtrace_http_start(MsgTraceHttp *http, const MsgTraceHttpOptions *options, cons
 	end_request(http);
 	forget_answer(http);
 	http->body.ceiling = options->max_response_size;
-	http->error[0] = '\0';
 	if (!add_headers(http, headers))
 		return false;
 	if (form && (http->form = strdup(form)) == NULL)
 		return false;
 	http->confidential = form != NULL;
 	set_options(http, options, url);
-	block_signals(&before);
+	msgtrace_loop_block_signals(&before);
 	rc = curl_multi_add_handle(http->multi, http->easy);
-	unblock_signals(&before);
+	msgtrace_loop_unblock_signals(&before);
 	http->in_flight = rc == CURLM_OK;
 	return http->in_flight;
 }
@@ -340,9 +423,47 @@ msgtrace_http_cancel(MsgTraceHttp *http)
 	http->ended = false;
 }
 
+/*
+ * What the proxy said, or 0 when it let the request through, or there is none.
+ * A service that signs nobody in by HTTP has no 407 of its own.
+ */
+static long
+proxy_refusal(MsgTraceHttp *http, CURLcode rc)
+{
+	long connect_status = 0;
+	long http_status = 0;
+
+	curl_easy_getinfo(http->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
+	curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &http_status);
+	if (rc == CURLE_OK)
+		return http_status == 407 ? http_status : 0;
+	return connect_status / 100 == 2 ? 0 : connect_status;
+}
+
+/* Its URL is not one that curl understands. */
+static bool
+is_bad_proxy(const MsgTraceHttp *http)
+{
+	return strncmp(http->error, "Unsupported proxy", strlen("Unsupported proxy")) == 0;
+}
+
+/* Did the other side take the connection and drop it at once? */
+static bool
+was_reset(MsgTraceHttp *http)
+{
+	long os_error = 0;
+
+	curl_easy_getinfo(http->easy, CURLINFO_OS_ERRNO, &os_error);
+	return os_error == ECONNRESET;
+}
+
 static MsgTraceFault
 fault_of(MsgTraceHttp *http, CURLcode rc)
 {
+	if (is_bad_proxy(http))
+		return MSGTRACE_PROXY_REFUSED;
+	if (http->too_slow)
+		return MSGTRACE_TOO_SLOW;
 	if (http->body.too_large)
 		return MSGTRACE_TOO_LARGE;
 	switch (rc)
@@ -353,10 +474,15 @@ fault_of(MsgTraceHttp *http, CURLcode rc)
 		case CURLE_COULDNT_RESOLVE_PROXY:
 			return MSGTRACE_UNRESOLVED;
 		case CURLE_COULDNT_CONNECT:
-			return MSGTRACE_UNREACHABLE;
+			return was_reset(http) ? MSGTRACE_BROKEN_OFF : MSGTRACE_UNREACHABLE;
+		case CURLE_PROXY:
+			return MSGTRACE_PROXY_REFUSED;
+		case CURLE_SSL_CONNECT_ERROR:
+			if (http->peer.in_handshake && !http->peer.handshake_failed)
+				return MSGTRACE_BROKEN_OFF;
+			return MSGTRACE_UNTRUSTED;
 		case CURLE_PEER_FAILED_VERIFICATION:
 		case CURLE_SSL_CACERT_BADFILE:
-		case CURLE_SSL_CONNECT_ERROR:
 		case CURLE_SSL_ISSUER_ERROR:
 			return MSGTRACE_UNTRUSTED;
 		case CURLE_OPERATION_TIMEDOUT:
@@ -374,22 +500,55 @@ fault_of(MsgTraceHttp *http, CURLcode rc)
 	}
 }
 
+/*
+ * curl's words, unless there are better ones.  It shows the whole URL of a proxy
+ * that it cannot read, in which the environment may have put a password.
+ */
+static void
+choose_words(MsgTraceHttp *http, CURLcode rc, long refusal)
+{
+	const char *whose = http->by_option ? "of the server option" : "of the environment";
+
+	if (refusal != 0)
+		snprintf(http->error, sizeof(http->error), "the proxy %s answered HTTP %ld", whose,
+				 refusal);
+	else if (http->too_slow)
+		snprintf(http->error, sizeof(http->error), "less than %d bytes came in %d seconds",
+				 SLOWEST_PACE * PACE_SECONDS, PACE_SECONDS);
+	else if (is_bad_proxy(http))
+		snprintf(http->error, sizeof(http->error), "the URL of the proxy %s cannot be read", whose);
+	else if (http->error[0] == '\0')
+		strlcpy(http->error, curl_easy_strerror(rc), sizeof(http->error));
+}
+
 static void
 take_reply(MsgTraceHttp *http, CURLcode rc)
 {
 	MsgTraceHttpReply *reply = &http->reply;
+	bool shown = http->peer.issuer[0] != '\0';
+	long refusal = proxy_refusal(http, rc);
 	long http_status = 0;
 
+	memset(reply, 0, sizeof(*reply));
 	curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &http_status);
-	reply->fault = fault_of(http, rc);
-	reply->words = http->error[0] ? http->error : curl_easy_strerror(rc);
+	reply->fault = refusal ? MSGTRACE_PROXY_REFUSED : fault_of(http, rc);
+	choose_words(http, rc, refusal);
+	reply->words = http->error;
 	reply->http_status = (int) http_status;
 	reply->body = http->body.data ? http->body.data : "";
 	reply->length = http->body.length;
-	reply->date = http->head.date;
-	reply->date_at = http->head.date_at;
+	if (reply->fault == MSGTRACE_UNTRUSTED && shown)
+	{
+		reply->subject = http->peer.subject;
+		reply->issuer = http->peer.issuer;
+	}
+	if (reply->fault != MSGTRACE_PROXY_REFUSED)
+	{
+		reply->date = http->head.date;
+		reply->date_at = http->head.date_at;
+		reply->request_id = http->head.request_id[0] ? http->head.request_id : NULL;
+	}
 	reply->retry_after = msgtrace_head_retry_after(&http->head);
-	reply->request_id = http->head.request_id[0] ? http->head.request_id : NULL;
 	http->ended = true;
 	end_request(http);
 }
@@ -413,6 +572,20 @@ handle_timeout(MsgTraceHttp *http)
 	curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 }
 
+static void
+look_at_pace(MsgTraceHttp *http)
+{
+	curl_off_t received = 0;
+
+	curl_easy_getinfo(http->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
+	http->too_slow = received - http->received < SLOWEST_PACE * PACE_SECONDS;
+	http->received = received;
+	if (http->too_slow)
+		take_reply(http, CURLE_OPERATION_TIMEDOUT);
+	else
+		msgtrace_loop_set_alarm(&http->loop, MSGTRACE_ALARM_PACE, PACE_SECONDS * 1000);
+}
+
 bool
 msgtrace_http_poll(MsgTraceHttp *http)
 {
@@ -422,13 +595,13 @@ msgtrace_http_poll(MsgTraceHttp *http)
 	int count;
 	int left;
 
-	block_signals(&before);
+	msgtrace_loop_block_signals(&before);
 	count = msgtrace_loop_events(&http->loop, events, MAX_EVENTS);
 	for (int i = 0; i < count; i++)
 		handle_event(http, &events[i]);
 	if (msgtrace_loop_is_due(&http->loop, MSGTRACE_ALARM_LIBRARY))
 		handle_timeout(http);
-	unblock_signals(&before);
+	msgtrace_loop_unblock_signals(&before);
 
 	while ((message = curl_multi_info_read(http->multi, &left)) != NULL)
 	{
@@ -438,6 +611,8 @@ msgtrace_http_poll(MsgTraceHttp *http)
 			break;
 		}
 	}
+	if (http->in_flight && msgtrace_loop_is_due(&http->loop, MSGTRACE_ALARM_PACE))
+		look_at_pace(http);
 	return http->ended || msgtrace_loop_is_due(&http->loop, MSGTRACE_ALARM_CALLER);
 }
 
@@ -457,57 +632,4 @@ void
 msgtrace_http_wait(MsgTraceHttp *http, uint32 wait_event)
 {
 	msgtrace_loop_wait(&http->loop, wait_event);
-}
-
-/* ------------------------------------------------------------------ URLs */
-
-/* One part of a URL, the scheme's default port included; NULL when it has none. */
-static char *
-url_part(const char *url, CURLUPart part)
-{
-	CURLU *handle = curl_url();
-	char *text = NULL;
-
-	if (handle && curl_url_set(handle, CURLUPART_URL, url, 0) == CURLUE_OK)
-		curl_url_get(handle, part, &text, CURLU_DEFAULT_PORT);
-	curl_url_cleanup(handle);
-	return text;
-}
-
-static bool
-same_part(const char *one, const char *other, CURLUPart part)
-{
-	char *a = url_part(one, part);
-	char *b = url_part(other, part);
-	bool same = a && b && pg_strcasecmp(a, b) == 0;
-
-	curl_free(a);
-	curl_free(b);
-	return same;
-}
-
-bool
-msgtrace_http_same_origin(const char *one, const char *other)
-{
-	return same_part(one, other, CURLUPART_SCHEME) && same_part(one, other, CURLUPART_HOST) &&
-		   same_part(one, other, CURLUPART_PORT);
-}
-
-bool
-msgtrace_http_is_plain_url(const char *url)
-{
-	static const CURLUPart unwanted[] = {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_OPTIONS,
-										 CURLUPART_QUERY, CURLUPART_FRAGMENT};
-	char *host = url_part(url, CURLUPART_HOST);
-	bool plain = host && *host;
-
-	curl_free(host);
-	for (size_t i = 0; i < lengthof(unwanted); i++)
-	{
-		char *part = url_part(url, unwanted[i]);
-
-		plain = plain && part == NULL;
-		curl_free(part);
-	}
-	return plain;
 }

@@ -48,6 +48,8 @@ typedef struct MsgTraceHttpReply
 	TimestampTz date_at;	/* our clock when it came */
 	int retry_after;		/* seconds, or -1 when there is none */
 	const char *request_id; /* the service's, or NULL */
+	const char *subject;	/* of the certificate that is not trusted, or NULL */
+	const char *issuer;		/* of the same */
 } MsgTraceHttpReply;
 
 /*
@@ -84,11 +86,5 @@ extern void msgtrace_http_set_alarm(MsgTraceHttp *http, int64 delay);
  * terminate end it.  `wait_event` is what pg_stat_activity shows.
  */
 extern void msgtrace_http_wait(MsgTraceHttp *http, uint32 wait_event);
-
-/* Are both URLs of one scheme, host and port? */
-extern bool msgtrace_http_same_origin(const char *one, const char *other);
-
-/* Only scheme, host, port and path: no user, no query, no fragment? */
-extern bool msgtrace_http_is_plain_url(const char *url);
 
 #endif /* MSGTRACE_HTTP_H */

@@ -67,6 +67,113 @@ msgtrace_http_unescape(const char *text)
 	return unescaped;
 }
 
+/* ------------------------------------------------------------------ URLs */
+
+#define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#define DIGITS "0123456789"
+
+/* What a URL says before its path; pointers into it. */
+typedef struct Origin
+{
+	const char *scheme;
+	int scheme_length;
+	const char *host;
+	int host_length;
+	int port;		  /* the scheme's own where the URL has none; 0 = not known */
+	const char *rest; /* path, query and fragment */
+} Origin;
+
+static int
+usual_port(const Origin *origin)
+{
+	if (origin->scheme_length == 5 && pg_strncasecmp(origin->scheme, "https", 5) == 0)
+		return 443;
+	return origin->scheme_length == 4 && pg_strncasecmp(origin->scheme, "http", 4) == 0 ? 80 : 0;
+}
+
+/* The end of a host: a name, an address, or an address in brackets; NULL = none. */
+static const char *
+end_of_host(const char *host)
+{
+	const char *end;
+
+	if (*host != '[')
+		end = host + strspn(host, LETTERS DIGITS ".-_");
+	else
+	{
+		end = host + 1 + strspn(host + 1, DIGITS "abcdefABCDEF:.");
+		if (*end++ != ']')
+			return NULL;
+	}
+	return end > host ? end : NULL;
+}
+
+/*
+ * Strict: where another reader of URLs could see another host (a user before it,
+ * a backslash, a port without a number), there is no origin.
+ */
+static bool
+read_origin(Origin *origin, const char *url)
+{
+	const char *at;
+
+	origin->scheme = url;
+	origin->scheme_length = (int) strspn(url, LETTERS);
+	if (origin->scheme_length == 0 || strncmp(url + origin->scheme_length, "://", 3) != 0)
+		return false;
+	origin->host = url + origin->scheme_length + 3;
+	at = end_of_host(origin->host);
+	if (at == NULL)
+		return false;
+	origin->host_length = (int) (at - origin->host);
+	origin->port = usual_port(origin);
+	if (*at == ':')
+	{
+		size_t digits = strspn(++at, DIGITS);
+
+		if (digits == 0 || digits > 5)
+			return false;
+		origin->port = (int) strtol(at, NULL, 10);
+		at += digits;
+	}
+	origin->rest = at;
+	return strchr("/?#", *at) != NULL; /* finds the end, too */
+}
+
+static bool
+same_part(const char *one, int one_length, const char *other, int other_length)
+{
+	return one_length == other_length && pg_strncasecmp(one, other, one_length) == 0;
+}
+
+bool
+msgtrace_http_same_origin(const char *one, const char *other)
+{
+	Origin a;
+	Origin b;
+
+	return read_origin(&a, one) && read_origin(&b, other) && a.port == b.port &&
+		   same_part(a.scheme, a.scheme_length, b.scheme, b.scheme_length) &&
+		   same_part(a.host, a.host_length, b.host, b.host_length);
+}
+
+bool
+msgtrace_http_is_plain_url(const char *url)
+{
+	Origin origin;
+
+	if (!read_origin(&origin, url))
+		return false;
+	for (const char *c = origin.rest; *c; c++)
+	{
+		if (*c == '?' || *c == '#' || *c == '\\' || *c == 0x7f || (unsigned char) *c <= ' ')
+			return false;
+	}
+	return true;
+}
+
+/* ------------------------------------------------------------------- ids */
+
 bool
 msgtrace_http_new_uuid(char *uuid)
 {

@@ -22,6 +22,15 @@ extern char *msgtrace_http_unescape(const char *text);
 /* A copy of a URL; a link's $skiptoken tells nobody anything, and is long. */
 extern char *msgtrace_http_without_skiptoken(const char *url);
 
+/*
+ * Are both URLs of one scheme, host and port?  A URL that could be read in two
+ * ways is of no origin.
+ */
+extern bool msgtrace_http_same_origin(const char *one, const char *other);
+
+/* Only scheme, host, port and path: no user, no query, no fragment? */
+extern bool msgtrace_http_is_plain_url(const char *url);
+
 /* A fresh random UUID (version 4); false, and "", when there is no randomness. */
 extern bool msgtrace_http_new_uuid(char *uuid);
 

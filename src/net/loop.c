@@ -191,3 +191,18 @@ msgtrace_loop_wait(MsgTraceLoop *loop, uint32 wait_event)
 		CHECK_FOR_INTERRUPTS();
 	}
 }
+
+void
+msgtrace_loop_block_signals(sigset_t *before)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, before);
+}
+
+void
+msgtrace_loop_unblock_signals(const sigset_t *before)
+{
+	sigprocmask(SIG_SETMASK, before, NULL);
+}

@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include <signal.h>
+
 /* Who wants to be woken; each has one alarm. */
 typedef enum MsgTraceAlarm
 {
@@ -56,5 +58,13 @@ extern int msgtrace_loop_events(MsgTraceLoop *loop, MsgTraceLoopEvent *events, i
  * terminate end it.  `wait_event` is what pg_stat_activity shows.
  */
 extern void msgtrace_loop_wait(MsgTraceLoop *loop, uint32 wait_event);
+
+/*
+ * A library that is given the word may start a thread, which inherits the signal
+ * mask: with our signals open in it, the server's handlers would run in the
+ * wrong thread.
+ */
+extern void msgtrace_loop_block_signals(sigset_t *before);
+extern void msgtrace_loop_unblock_signals(const sigset_t *before);
 
 #endif /* MSGTRACE_LOOP_H */
