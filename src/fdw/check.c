@@ -16,6 +16,7 @@
  */
 #include "fdw/check.h"
 
+#include "auth/certificate.h"
 #include "auth/claims.h"
 #include "auth/session.h"
 #include "catalog/pg_foreign_server.h"
@@ -28,6 +29,7 @@
 #include "net/compat.h"
 #include "net/wait.h"
 #include "trace/detail.h"
+#include "trace/graph.h"
 #include "trace/page.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -42,6 +44,9 @@
 
 /* Clocks further apart are worth a word; a query warns of it, too. */
 #define MAX_SKEW_S 300
+
+/* Certificates and secrets that end sooner are not well: making new ones takes people. */
+#define DAYS_TO_WARN_OF_EXPIRY 30
 
 typedef enum Verdict
 {
@@ -60,6 +65,7 @@ typedef struct Check
 	MsgTraceSession *session;
 	MsgTraceDelivery delivery; /* of the row that the list gave */
 	bool found;				   /* ... one */
+	bool no_slot;			   /* the tenant's budget has none for now */
 } Check;
 
 /* --------------------------------------------------------------- outcomes */
@@ -168,6 +174,19 @@ describe_credential(const MsgTraceSettings *settings)
 	return NULL;
 }
 
+/* Can it sign?  When it has ended is another step. */
+static bool
+certificate_signs(Check *check)
+{
+	const MsgTraceCredential *credential = &check->settings.session.credential;
+	TimestampTz ends;
+
+	check->status.asked = "sign-in";
+	return credential->auth != MSGTRACE_AUTH_CERTIFICATE ||
+		   msgtrace_certificate_check(credential, GetCurrentTimestamp(), &ends, &check->status) ||
+		   check->status.fault == MSGTRACE_CERTIFICATE_EXPIRED;
+}
+
 PG_FUNCTION_INFO_V1(o365_msgtrace_check_credentials);
 
 Datum
@@ -175,7 +194,63 @@ o365_msgtrace_check_credentials(PG_FUNCTION_ARGS)
 {
 	Check *check = begin(fcinfo, GetUserId());
 
-	put(check, "credentials", OK, describe_credential(&check->settings), NULL);
+	if (certificate_signs(check))
+		put(check, "credentials", OK, describe_credential(&check->settings), NULL);
+	else
+		put_failure(check, "credentials");
+	return (Datum) 0;
+}
+
+/* ----------------------------------------------------------------- expiry */
+
+static void
+put_expiry(Check *check, TimestampTz ends, const char *what)
+{
+	int64 days = (ends - GetCurrentTimestamp()) / USECS_PER_DAY;
+
+	if (ends <= GetCurrentTimestamp())
+		put(check, "expiry", NOT_OK, psprintf("%s ended at %s", what, timestamptz_to_str(ends)),
+			"Put a new one into its place.");
+	else
+		put(check, "expiry", days < DAYS_TO_WARN_OF_EXPIRY ? NOT_OK : OK,
+			psprintf("%s ends in " INT64_FORMAT " days, at %s", what, days,
+					 timestamptz_to_str(ends)),
+			days < DAYS_TO_WARN_OF_EXPIRY ? "Put a new one into its place before that." : NULL);
+}
+
+/* False when it has been said why there is none to be had. */
+static bool
+certificate_end(Check *check, TimestampTz *ends)
+{
+	const MsgTraceCredential *credential = &check->settings.session.credential;
+
+	if (credential->auth != MSGTRACE_AUTH_CERTIFICATE)
+		return true;
+	if (msgtrace_certificate_check(credential, GetCurrentTimestamp(), ends, &check->status))
+		return true;
+	put_failure(check, "expiry");
+	return false;
+}
+
+PG_FUNCTION_INFO_V1(o365_msgtrace_check_expiry);
+
+/* Of what the end is known of: certificates, and stored secrets that were given one. */
+Datum
+o365_msgtrace_check_expiry(PG_FUNCTION_ARGS)
+{
+	Check *check = begin(fcinfo, GetUserId());
+	TimestampTz secrets = check->settings.session.credential.secrets_expire;
+	TimestampTz certificate = 0;
+
+	check->status.asked = "sign-in";
+	if (!certificate_end(check, &certificate))
+		return (Datum) 0;
+	if (certificate != 0 && (secrets == 0 || certificate <= secrets))
+		put_expiry(check, certificate, "the certificate");
+	else if (secrets != 0)
+		put_expiry(check, secrets, "the stored secret");
+	else
+		put(check, "expiry", NOT_ASKED, "nobody has said when the secret ends", NULL);
 	return (Datum) 0;
 }
 
@@ -208,7 +283,8 @@ describe_connection(const char *root, const MsgTraceHttpReply *reply)
 {
 	if (pg_strncasecmp(root, "http://", 7) == 0)
 		return psprintf("%s is reached, without TLS; it answers HTTP %d", root, reply->http_status);
-	return psprintf("%s is reached, its certificate is trusted; it answers HTTP %d", root,
+	return psprintf("%s is reached, its certificate is trusted%s%s; it answers HTTP %d", root,
+					reply->issuer ? ", issued by " : "", reply->issuer ? reply->issuer : "",
 					reply->http_status);
 }
 
@@ -229,6 +305,8 @@ check_host(Check *check, const char *step, const char *url)
 	{
 		check->status.fault = reply->fault;
 		check->status.words = msgtrace_status_keep(&check->status, reply->words);
+		check->status.subject = msgtrace_status_keep(&check->status, reply->subject);
+		check->status.issuer = msgtrace_status_keep(&check->status, reply->issuer);
 	}
 	if (check->status.fault != MSGTRACE_OK)
 		put_failure(check, step);
@@ -250,8 +328,9 @@ Datum
 o365_msgtrace_check_hosts(PG_FUNCTION_ARGS)
 {
 	Check *check = begin(fcinfo, PG_GETARG_BOOL(1) ? GetUserId() : InvalidOid);
-	const MsgTraceSessionConfig *session = &check->settings.session;
+	MsgTraceSessionConfig *session = &check->settings.session;
 
+	session->http.fresh = true; /* the name is resolved, the certificate looked at */
 	if (session->credential.auth == MSGTRACE_AUTH_BASIC)
 		put(check, "sign-in host", NOT_ASKED, "basic sign-in does without", NULL);
 	else
@@ -306,15 +385,33 @@ o365_msgtrace_check_budget(PG_FUNCTION_ARGS)
 
 /* --------------------------------------------------------------- requests */
 
-/* Until the request has ended; false when it failed for the session's part. */
+/*
+ * Until the request has ended; false when it failed for the session's part.  A
+ * check does not wait for the tenant's budget: whoever calls it may want to know
+ * why all the others wait.
+ */
 static bool
 run(Check *check)
 {
 	MsgTraceProgress progress;
 
 	while ((progress = msgtrace_session_poll(check->session)) == MSGTRACE_PENDING)
+	{
+		if (msgtrace_session_counts(check->session)->budget_waits > 0)
+		{
+			check->no_slot = true;
+			return false;
+		}
 		msgtrace_session_wait(check->session);
+	}
 	return progress == MSGTRACE_DONE;
+}
+
+static void
+put_no_slot(Check *check, const char *step)
+{
+	put(check, step, NOT_ASKED, "the tenant's budget has no free slot now",
+		"SELECT * FROM o365_msgtrace.quota shows who has used it; check again later.");
 }
 
 /* The same, with what the service refused a failure, too. */
@@ -363,7 +460,8 @@ check_token(Check *check)
 		put(check, "permission", NOT_ASKED, "the roles of the account decide", NULL);
 		return true;
 	}
-	msgtrace_session_sign_in_anew(check->session);
+	msgtrace_token_forget(&check->settings.session.credential);
+	msgtrace_session_sign_in(check->session);
 	if (!run(check))
 	{
 		put_failure(check, "token");
@@ -405,14 +503,13 @@ list_url(Check *check)
 	MsgTraceQuery query;
 
 	msgtrace_query_init(&query, 1);
-	return check->settings.dialect->list_url(check->settings.session.report_url, &query, &slice, 1);
+	return msgtrace_graph_url(check->settings.session.report_url, &query, &slice, 1);
 }
 
 static bool
 get_list(Check *check)
 {
-	MsgTracePageReader reader = {
-		.dialect = check->settings.dialect, .build = build_row, .arg = check};
+	MsgTracePageReader reader = {.build = build_row, .arg = check};
 	const MsgTraceHttpReply *reply;
 	MsgTracePage page;
 	char *body;
@@ -435,6 +532,8 @@ check_principal(Check *check, bool listed)
 		put(check, step, NOT_ASKED, "only Microsoft Graph needs it", NULL);
 	else if (listed)
 		put(check, step, OK, "the service took the token", NULL);
+	else if (check->no_slot)
+		put(check, step, NOT_ASKED, "the list was not asked for", NULL);
 	else if (msgtrace_error_names_principal(&check->status))
 		put(check, step, NOT_OK, check->status.words, msgtrace_error_principal_hint);
 	else
@@ -447,7 +546,9 @@ check_list(Check *check)
 	bool listed = get_list(check);
 
 	check_principal(check, listed);
-	if (!listed)
+	if (check->no_slot)
+		put_no_slot(check, "list");
+	else if (!listed)
 		put_failure(check, "list");
 	else
 		put(check, "list", OK,
@@ -472,7 +573,9 @@ check_detail(Check *check)
 														check->settings.session.report_url,
 														&check->delivery));
 		reply = run_request(check);
-		if (reply == NULL)
+		if (check->no_slot)
+			put_no_slot(check, "detail");
+		else if (reply == NULL)
 			put_failure(check, "detail");
 		else
 			put(check, "detail", OK, psprintf("%zu bytes about that row", reply->length), NULL);

@@ -16,7 +16,6 @@
 #include "fdw/relation.h"
 #include "nodes/execnodes.h"
 #include "nodes/pathnodes.h"
-#include "trace/dialect.h"
 #include "trace/query.h"
 
 /* Those of received first, in the order of their btree strategies. */
@@ -49,10 +48,9 @@ extern void msgtrace_quals_evaluate(List *kinds, List *value_states, ExprContext
 extern TimestampTz msgtrace_quals_time(Datum value, Oid type);
 
 /*
- * The remote filter in words, for EXPLAIN: the properties of its API, and the
+ * The remote filter in words, for EXPLAIN: the service's properties, and the
  * values as SQL.  `context` is for deparsing.
  */
-extern char *msgtrace_quals_describe(List *kinds, List *values, List *context,
-									 const MsgTraceDialect *dialect);
+extern char *msgtrace_quals_describe(List *kinds, List *values, List *context);
 
 #endif /* MSGTRACE_QUALS_H */

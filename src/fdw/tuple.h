@@ -10,7 +10,6 @@
 
 #include "postgres.h"
 
-#include "fdw/options.h"
 #include "fdw/relation.h"
 #include "nodes/bitmapset.h"
 #include "trace/page.h"
@@ -22,7 +21,7 @@ typedef struct MsgTraceTupleMaker MsgTraceTupleMaker;
  * the others are NULL.
  */
 extern MsgTraceTupleMaker *msgtrace_tuple_maker(Relation relation, List *needed,
-												const MsgTraceSettings *settings);
+												const char *tenant_label, bool normalize);
 
 /* The page reader that makes such tuples. */
 extern const MsgTracePageReader *msgtrace_tuple_reader(const MsgTraceTupleMaker *maker);

@@ -382,6 +382,11 @@ set_options(MsgTraceHttp *http, const MsgTraceHttpOptions *options, const char *
 #if LIBCURL_VERSION_NUM >= 0x075700
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
+	if (options->fresh)
+	{
+		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+		curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+	}
 	set_callbacks(http);
 	set_trust(http, options);
 	set_proxy(http, options);
@@ -537,7 +542,7 @@ take_reply(MsgTraceHttp *http, CURLcode rc)
 	reply->http_status = (int) http_status;
 	reply->body = http->body.data ? http->body.data : "";
 	reply->length = http->body.length;
-	if (reply->fault == MSGTRACE_UNTRUSTED && shown)
+	if ((reply->fault == MSGTRACE_UNTRUSTED || reply->fault == MSGTRACE_OK) && shown)
 	{
 		reply->subject = http->peer.subject;
 		reply->issuer = http->peer.issuer;

@@ -34,6 +34,7 @@ typedef struct MsgTraceHttpOptions
 	const char *no_proxy;	 /* hosts that are not asked through it; NULL likewise */
 	const char *proxy_username;
 	const char *proxy_password;
+	bool fresh; /* not over a connection that is there already */
 } MsgTraceHttpOptions;
 
 /* How a request ended. */
@@ -48,7 +49,7 @@ typedef struct MsgTraceHttpReply
 	TimestampTz date_at;	/* our clock when it came */
 	int retry_after;		/* seconds, or -1 when there is none */
 	const char *request_id; /* the service's, or NULL */
-	const char *subject;	/* of the certificate that is not trusted, or NULL */
+	const char *subject;	/* of the certificate shown for this request, or NULL */
 	const char *issuer;		/* of the same */
 } MsgTraceHttpReply;
 

@@ -20,6 +20,13 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'o365_msgtrace_check_credentials';
 COMMENT ON FUNCTION o365_msgtrace._check_credentials(oid, boolean) IS 'internal: can secrets and keys be read?';
 
+CREATE FUNCTION o365_msgtrace._check_expiry(server oid, with_mapping boolean,
+        OUT step text, OUT ok boolean, OUT detail text, OUT hint text)
+RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'o365_msgtrace_check_expiry';
+COMMENT ON FUNCTION o365_msgtrace._check_expiry(oid, boolean) IS 'internal: when do certificate and secrets end?';
+
 CREATE FUNCTION o365_msgtrace._check_hosts(server oid, with_mapping boolean,
         OUT step text, OUT ok boolean, OUT detail text, OUT hint text)
 RETURNS SETOF record
@@ -211,6 +218,7 @@ BEGIN
             ('_check_options', '{options}'::text[], false),
             ('_check_mapping', '{user mapping}', false),
             ('_check_credentials', '{credentials}', true),
+            ('_check_expiry', '{expiry}', true),
             ('_check_hosts', '{sign-in host,service host}', false),
             ('_check_requests', '{token,permission,service principal,list,detail}', true),
             ('_check_clock', '{clock}', false),
@@ -232,7 +240,7 @@ BEGIN
                 detail := outcome.detail;
                 hint := outcome.hint;
                 RETURN NEXT;
-                IF NOT ok AND step IN ('options', 'user mapping') THEN
+                IF NOT ok AND step IN ('options', 'user mapping', 'credentials') THEN
                     failed := step;
                 END IF;
             END LOOP;

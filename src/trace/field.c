@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * field.c
- *		The fields of a message trace, under our names.
+ *		The fields of a message trace, under our names and the service's.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,27 +10,25 @@
 /* In the order of the columns that IMPORT FOREIGN SCHEMA makes. */
 const MsgTraceFieldInfo msgtrace_field_info[MSGTRACE_FIELDS] = {
 	/* the message in the trace; shared by all its recipients */
-	[MSGTRACE_ID] = {"message_trace_id", "uuid"},
+	[MSGTRACE_ID] = {"message_trace_id", "uuid", "id"},
 	/* message-ID header, usually in angle brackets; not every message has one */
-	[MSGTRACE_MESSAGE_ID] = {"message_id", "text"},
+	[MSGTRACE_MESSAGE_ID] = {"message_id", "text", "messageId"},
 	/* when the service received the message, cut to microseconds */
-	[MSGTRACE_RECEIVED] = {"received", "timestamptz"},
+	[MSGTRACE_RECEIVED] = {"received", "timestamptz", "receivedDateTime"},
 	/* sender, ASCII letters in lower case */
-	[MSGTRACE_SENDER] = {"sender_address", "text"},
+	[MSGTRACE_SENDER] = {"sender_address", "text", "senderAddress"},
 	/* recipient, ASCII letters in lower case; one row for each */
-	[MSGTRACE_RECIPIENT] = {"recipient_address", "text"},
+	[MSGTRACE_RECIPIENT] = {"recipient_address", "text", "recipientAddress"},
 	/* subject line */
-	[MSGTRACE_SUBJECT] = {"subject", "text"},
+	[MSGTRACE_SUBJECT] = {"subject", "text", "subject"},
 	/* what became of it: delivered, failed, pending, quarantined, ...; may change later */
-	[MSGTRACE_STATUS] = {"status", "text"},
+	[MSGTRACE_STATUS] = {"status", "text", "status"},
 	/* size of the message in bytes */
-	[MSGTRACE_SIZE] = {"size", "bigint"},
+	[MSGTRACE_SIZE] = {"size", "bigint", "size"},
 	/* address that the message came from; NULL for mail from inside */
-	[MSGTRACE_FROM_IP] = {"from_ip", "inet"},
+	[MSGTRACE_FROM_IP] = {"from_ip", "inet", "fromIP"},
 	/* address that the message went to; NULL where there was none */
-	[MSGTRACE_TO_IP] = {"to_ip", "inet"},
-	/* the tenant's domain, as Reporting has it; Graph does not say */
-	[MSGTRACE_ORGANIZATION] = {"organization", "text", .on_request = true},
+	[MSGTRACE_TO_IP] = {"to_ip", "inet", "toIP"},
 };
 
 int
@@ -39,6 +37,17 @@ msgtrace_field_by_column(const char *column)
 	for (int field = 0; field < MSGTRACE_FIELDS; field++)
 	{
 		if (strcmp(msgtrace_field_info[field].column, column) == 0)
+			return field;
+	}
+	return -1;
+}
+
+int
+msgtrace_field_by_property(const char *property)
+{
+	for (int field = 0; field < MSGTRACE_FIELDS; field++)
+	{
+		if (strcmp(msgtrace_field_info[field].graph, property) == 0)
 			return field;
 	}
 	return -1;

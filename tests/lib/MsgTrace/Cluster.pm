@@ -33,6 +33,10 @@
 #   $node->stop($mode), ->restart($mode), ->kill9   'fast', 'immediate'; the
 #                                last one kills the postmaster and all it started;
 #                                restart works after each
+#   $node->standby               another cluster that follows this one by streaming
+#                                replication, read-only (->promote ends that); this
+#                                one is restarted for it; ->catch_up($node) waits
+#                                until it has what the other has
 #   $node->log                   the server's log so far
 #   $node->backend_memory($pid), ->backend_files($pid)   kB resident and
 #                                private; number of open file descriptors
@@ -205,6 +209,46 @@ sub kill9
 	kill 'KILL', $self->{pid}, @children;
 	MsgTrace::Process::stop($self->{pid}, 'KILL');
 	MsgTrace::Process::stop($_, 'KILL') for @children;
+	return;
+}
+
+# A copy of the data directory of a server that is down is a base backup. The
+# copy's configuration says the same again for its own folder: the last word counts.
+sub standby
+{
+	my ($self) = @_;
+	my $folder = folder() . '/n' . ++$count;
+	my $standby = bless { %$self, folder => $folder, data => "$folder/data", log_file => "$folder/log" }, ref $self;
+
+	$self->stop;
+	mkdir $folder or die "$folder: $!";
+	_run_quietly("$folder/copy.log", 'cp', '-a', $self->{data}, $standby->{data});
+	$self->restart;
+	unlink "$standby->{data}/postmaster.pid";
+	open my $signal, '>', "$standby->{data}/standby.signal" or die "standby.signal: $!";
+	open my $conf, '>>', "$standby->{data}/postgresql.conf" or die "postgresql.conf: $!";
+	print $conf "unix_socket_directories = '$folder'\ncron.host = '$folder'\n",
+	  "primary_conninfo = 'host=$self->{folder} user=postgres'\n";
+	close $conf or die "postgresql.conf: $!";
+	MsgTrace::Process::show_on_failure($standby->{log_file});
+	$standby->_start;
+	$self->wait_until("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming')");
+	return $standby;
+}
+
+# Until the standby has all that its primary had when this was called.
+sub catch_up
+{
+	my ($self, $primary) = @_;
+	my $position = $primary->sql('SELECT pg_current_wal_flush_lsn()');
+	$self->wait_until("SELECT pg_last_wal_replay_lsn() >= '$position'");
+	return;
+}
+
+sub promote
+{
+	my ($self) = @_;
+	$self->sql('SELECT pg_promote()');
 	return;
 }
 
