@@ -83,7 +83,10 @@ OBJS = \
 	src/trace/field.o \
 	src/trace/query.o \
 	src/trace/slice.o \
+	src/trace/dialect.o \
+	src/trace/filter.o \
 	src/trace/graph.o \
+	src/trace/reporting.o \
 	src/trace/detail.o \
 	src/trace/page.o \
 	src/trace/row.o \

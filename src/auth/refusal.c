@@ -10,6 +10,26 @@
 #include "auth/claims.h"
 #include "net/document.h"
 
+/* Where the words stand: in Graph, in OData of two kinds, in the Reporting web service's own. */
+static const char *const codes[] = {"error/code", "odata.error/code", "ErrorCode"};
+static const char *const messages[] = {"error/message", "error/message/value",
+									   "odata.error/message/value", "Message"};
+
+/* The first of these members that says something. */
+static char *
+first_member(const MsgTraceDocument *document, const char *const *paths, int count,
+			 MsgTraceStatus *status)
+{
+	for (int i = 0; i < count; i++)
+	{
+		const char *text = msgtrace_document_string(document, paths[i]);
+
+		if (text && *text)
+			return msgtrace_status_keep(status, text);
+	}
+	return NULL;
+}
+
 void
 msgtrace_refusal_note(const MsgTraceHttpReply *reply, MsgTraceStatus *status)
 {
@@ -18,12 +38,10 @@ msgtrace_refusal_note(const MsgTraceHttpReply *reply, MsgTraceStatus *status)
 	status->http_status = reply->http_status;
 	if (document)
 	{
-		status->code = msgtrace_status_keep(status,
-											msgtrace_document_string(document, "error.code"));
-		status->words = msgtrace_status_keep(status,
-											 msgtrace_document_string(document, "error.message"));
+		status->code = first_member(document, codes, lengthof(codes), status);
+		status->words = first_member(document, messages, lengthof(messages), status);
 		msgtrace_status_keep_request_id(
-			status, msgtrace_document_string(document, "error.innerError.request-id"));
+			status, msgtrace_document_string(document, "error/innerError/request-id"));
 	}
 	else if (reply->length > 0)
 		status->words = msgtrace_status_keep(status, reply->body);

@@ -278,8 +278,8 @@ send_request(MsgTraceSession *session, const char *authorization)
 	name_list_or_detail(session);
 	headers[0] = authorization;
 	headers[1] = "Accept: application/json";
-	headers[2] = "Prefer: include-unknown-enum-members";
-	headers[3] = id_header(session);
+	headers[2] = id_header(session);
+	headers[3] = session->config->prefer;
 	headers[4] = NULL;
 	started = msgtrace_http_start(session->http, &session->config->http, session->url, headers,
 								  NULL);

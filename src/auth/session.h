@@ -52,6 +52,7 @@ typedef struct MsgTraceSessionConfig
 	MsgTraceBudgetTerms budget;
 	const char *api;	/* "graph" or "reporting": each has a budget of its own */
 	bool detail_apart;	/* and so have details */
+	const char *prefer; /* a header that its requests carry besides, or NULL */
 	Oid server_id;		/* of the foreign server, for its statistics */
 	bool service_clock; /* the service's clock may differ, and stand still */
 	MsgTraceAllowance *allowance;

@@ -29,7 +29,6 @@
 #include "net/compat.h"
 #include "net/wait.h"
 #include "trace/detail.h"
-#include "trace/graph.h"
 #include "trace/page.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -503,13 +502,14 @@ list_url(Check *check)
 	MsgTraceQuery query;
 
 	msgtrace_query_init(&query, 1);
-	return msgtrace_graph_url(check->settings.session.report_url, &query, &slice, 1);
+	return check->settings.dialect->list_url(check->settings.session.report_url, &query, &slice, 1);
 }
 
 static bool
 get_list(Check *check)
 {
-	MsgTracePageReader reader = {.build = build_row, .arg = check};
+	MsgTracePageReader reader = {
+		.dialect = check->settings.dialect, .build = build_row, .arg = check};
 	const MsgTraceHttpReply *reply;
 	MsgTracePage page;
 	char *body;

@@ -248,9 +248,12 @@ static void
 append_ids(StringInfo detail, const MsgTraceStatus *status)
 {
 	if (status->request_id)
-		appendStringInfo(detail, " (request-id %s)", status->request_id);
+		appendStringInfo(detail, " (request-id %s", status->request_id);
 	if (status->client_request_id)
-		appendStringInfo(detail, " (client-request-id %s)", status->client_request_id);
+		appendStringInfo(detail, "%sclient-request-id %s", status->request_id ? ", " : " (",
+						 status->client_request_id);
+	if (status->request_id || status->client_request_id)
+		appendStringInfoChar(detail, ')');
 }
 
 static void

@@ -10,20 +10,25 @@
  */
 #include "fdw/explain.h"
 
+#include "fdw/options.h"
 #include "fdw/plan.h"
 #include "fdw/quals.h"
 #include "fdw/scan.h"
+#include "utils/rel.h"
 #include "utils/ruleutils.h"
 
 #include MSGTRACE_EXPLAIN_FORMAT_HEADER
 
 static void
-explain_filter(ForeignScan *plan, ExplainState *es)
+explain_filter(ForeignScan *plan, Oid table_id, ExplainState *es)
 {
+	MsgTraceSettings settings;
 	List *context = set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL);
-	const char *filter = msgtrace_quals_describe(list_nth(plan->fdw_private, MSGTRACE_PLAN_KINDS),
-												 plan->fdw_exprs, context);
+	const char *filter;
 
+	msgtrace_settings_read(&settings, table_id, InvalidOid);
+	filter = msgtrace_quals_describe(list_nth(plan->fdw_private, MSGTRACE_PLAN_KINDS),
+									 plan->fdw_exprs, context, settings.dialect);
 	ExplainPropertyText("Remote Filter", *filter ? filter : "none: all that the service holds", es);
 }
 
@@ -47,7 +52,8 @@ msgtrace_explain_scan(ForeignScanState *node, ExplainState *es)
 	char *first_request;
 
 	if (es->verbose)
-		explain_filter((ForeignScan *) node->ss.ps.plan, es);
+		explain_filter((ForeignScan *) node->ss.ps.plan,
+					   RelationGetRelid(node->ss.ss_currentRelation), es);
 	if (es->analyze && msgtrace_scan_stats(node, &stats, &first_request))
 	{
 		if (es->verbose && first_request)

@@ -25,7 +25,7 @@ create_message_trace(const char *server_name)
 
 	initStringInfo(&command);
 	appendStringInfoString(&command, "CREATE FOREIGN TABLE " TABLE_NAME " (");
-	for (int field = 0; field < MSGTRACE_FIELDS; field++)
+	for (int field = 0; field < MSGTRACE_FIELDS && !msgtrace_field_info[field].on_request; field++)
 		appendStringInfo(&command, "%s\n  %s %s", field > 0 ? "," : "",
 						 msgtrace_field_info[field].column, msgtrace_field_info[field].type);
 	appendStringInfo(&command, "\n) SERVER %s OPTIONS (\"table\" '" TABLE_NAME "')",

@@ -22,7 +22,6 @@
 #include "funcapi.h"
 #include "net/compat.h"
 #include "trace/cloud.h"
-#include "trace/graph.h"
 #include "utils/builtins.h"
 
 /* The options of one thing; the last list that names an option wins. */
@@ -119,6 +118,7 @@ choice_option(const OptionLists *given, const char *name)
 typedef struct ServerAddress
 {
 	const MsgTraceCloud *cloud;
+	const MsgTraceDialect *dialect;
 	bool graph;				   /* else Reporting */
 	const char *api;		   /* in the option's words */
 	const char *report_url;	   /* NULL where the plan has none and none is given */
@@ -141,6 +141,9 @@ find_address(ServerAddress *address, const OptionLists *given)
 		refuse_unchecked("plan", text_option(given, "plan"));
 	address->cloud = cloud;
 	address->api = first_of(given_option(given, "api"), cloud->graph_url ? "graph" : "reporting");
+	address->dialect = msgtrace_dialect_find(address->api);
+	if (address->dialect == NULL)
+		refuse_unchecked("api", address->api);
 	address->graph = strcmp(address->api, "graph") == 0;
 	address->report_url = first_of(given_option(given, "report_url"),
 								   address->graph ? cloud->graph_url : cloud->reporting_url);
@@ -148,12 +151,6 @@ find_address(ServerAddress *address, const OptionLists *given)
 	address->resource = first_of(given_option(given, "resource"), address->graph
 																	  ? cloud->graph_resource
 																	  : cloud->reporting_resource);
-}
-
-static int
-max_page_size(const ServerAddress *address)
-{
-	return address->graph ? MSGTRACE_GRAPH_MAX_PAGE_SIZE : MSGTRACE_REPORTING_MAX_PAGE_SIZE;
 }
 
 static void
@@ -180,10 +177,10 @@ check_page_size(const ServerAddress *address, const OptionLists *given)
 {
 	const char *value = given_option(given, "page_size");
 
-	if (value && number_option(given, "page_size") > max_page_size(address))
+	if (value && number_option(given, "page_size") > address->dialect->max_page_size)
 		msgtrace_refuse_value("page_size", value,
 							  psprintf("A page of the api \"%s\" has at most %d rows.",
-									   address->api, max_page_size(address)));
+									   address->api, address->dialect->max_page_size));
 }
 
 /* Do the options of a server fit together? */
@@ -420,7 +417,8 @@ static void
 read_session(MsgTraceSessionConfig *session, const ServerAddress *address, const OptionLists *given)
 {
 	session->report_url = address->report_url;
-	session->api = address->api;
+	session->api = address->dialect->name;
+	session->prefer = address->dialect->prefer;
 	read_credential(&session->credential, address, given);
 	read_http(&session->http, given);
 	read_retry(&session->retry, given);
@@ -446,7 +444,8 @@ read_settings(MsgTraceSettings *settings, const ForeignServer *server, const Opt
 	read_secret_names(&settings->secrets, given);
 	settings->tenant_label = first_of(text_option(given, "tenant_label"), server->servername);
 	settings->page_size = given_option(given, "page_size") ? number_option(given, "page_size")
-														   : max_page_size(&address);
+														   : address.dialect->max_page_size;
+	settings->dialect = address.dialect;
 	settings->normalize = boolean_option(given, "normalize");
 	settings->rows_per_day = number_option(given, "rows_per_day");
 	settings->reject_bad_rows = msgtrace_on_bad_row == MSGTRACE_BY_OPTION

@@ -14,6 +14,7 @@
 #include "access/attnum.h"
 #include "auth/session.h"
 #include "foreign/foreign.h"
+#include "trace/dialect.h"
 
 /* The stored secrets that a user mapping names; NULL where it names none. */
 typedef struct MsgTraceSecretNames
@@ -31,6 +32,7 @@ typedef struct MsgTraceSettings
 	MsgTraceSecretNames secrets;
 	const char *tenant_label;
 	int page_size;
+	const MsgTraceDialect *dialect; /* of the server's API */
 	bool normalize;
 	bool reject_bad_rows;
 	int log_level; /* MsgTraceLogLevel */

@@ -24,7 +24,6 @@
 #include "optimizer/pathnode.h"
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
-#include "trace/graph.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -60,10 +59,10 @@ estimate_time(PlannerInfo *root, Expr *expr, TimestampTz *time)
 
 /* How many days of the trace the query seems to ask for. */
 static double
-estimated_days(PlannerInfo *root, const RelationPlan *plan)
+estimated_days(PlannerInfo *root, const RelationPlan *plan, const MsgTraceDialect *dialect)
 {
 	TimestampTz to = GetCurrentTimestamp();
-	TimestampTz from = msgtrace_graph_earliest(to);
+	TimestampTz from = dialect->earliest(to);
 	ListCell *kind;
 	ListCell *value;
 
@@ -126,13 +125,13 @@ msgtrace_get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid table_id)
 							&plan->values);
 	table_close(relation, NoLock);
 
-	days = estimated_days(root, plan);
+	days = estimated_days(root, plan, settings.dialect);
 	plan->fetched = clamp_row_est(settings.rows_per_day * days * address_selectivity(plan));
 	plan->requests = Max(ceil(plan->fetched / settings.page_size), ceil(days / 10));
 	rel->rows = clamp_row_est(
 		plan->fetched *
 		clauselist_selectivity(root, conditions_beside_time(rel, plan), 0, JOIN_INNER, NULL));
-	rel->tuples = Max(rel->rows, settings.rows_per_day * MSGTRACE_GRAPH_DAYS_HELD);
+	rel->tuples = Max(rel->rows, settings.rows_per_day * settings.dialect->days_held);
 	rel->fdw_private = plan;
 }
 

@@ -20,7 +20,6 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
-#include "trace/graph.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/formatting.h"
@@ -331,7 +330,7 @@ field_of(MsgTraceQualKind kind)
 }
 
 char *
-msgtrace_quals_describe(List *kinds, List *values, List *context)
+msgtrace_quals_describe(List *kinds, List *values, List *context, const MsgTraceDialect *dialect)
 {
 	StringInfoData text;
 	ListCell *kind_cell;
@@ -343,7 +342,7 @@ msgtrace_quals_describe(List *kinds, List *values, List *context)
 		MsgTraceQualKind kind = lfirst_int(kind_cell);
 
 		appendStringInfo(&text, "%s%s %s %s", text.len > 0 ? " AND " : "",
-						 msgtrace_field_info[field_of(kind)].graph, symbol_of(kind),
+						 dialect->properties[field_of(kind)], symbol_of(kind),
 						 deparse_expression(lfirst(value_cell), context, false, false));
 	}
 	return text.data;

@@ -16,6 +16,7 @@
 #include "fdw/relation.h"
 #include "nodes/execnodes.h"
 #include "nodes/pathnodes.h"
+#include "trace/dialect.h"
 #include "trace/query.h"
 
 /* Those of received first, in the order of their btree strategies. */
@@ -48,9 +49,10 @@ extern void msgtrace_quals_evaluate(List *kinds, List *value_states, ExprContext
 extern TimestampTz msgtrace_quals_time(Datum value, Oid type);
 
 /*
- * The remote filter in words, for EXPLAIN: the service's properties, and the
+ * The remote filter in words, for EXPLAIN: the properties of its API, and the
  * values as SQL.  `context` is for deparsing.
  */
-extern char *msgtrace_quals_describe(List *kinds, List *values, List *context);
+extern char *msgtrace_quals_describe(List *kinds, List *values, List *context,
+									 const MsgTraceDialect *dialect);
 
 #endif /* MSGTRACE_QUALS_H */

@@ -9,6 +9,7 @@
 
 #include "fdw/option_check.h"
 #include "fdw/options.h"
+#include "trace/dialect.h"
 #include "utils/rel.h"
 
 static void
@@ -34,7 +35,7 @@ refuse_column(Relation relation, const char *column)
 static int
 field_of_property(MsgTraceRelation *described, const char *property)
 {
-	int field = msgtrace_field_by_property(property);
+	int field = msgtrace_dialect_field(property);
 
 	if (field >= 0)
 		return field;

@@ -128,7 +128,8 @@ msgtrace_begin_scan(ForeignScanState *node, int eflags)
 	scan->value_states = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
 	maker = msgtrace_tuple_maker(node->ss.ss_currentRelation,
 								 list_nth(plan->fdw_private, MSGTRACE_PLAN_COLUMNS),
-								 scan->settings.tenant_label, scan->settings.normalize);
+								 &scan->settings);
+	scan->pager_config.dialect = scan->settings.dialect;
 	scan->pager_config.session = &scan->settings.session;
 	scan->pager_config.reader = msgtrace_tuple_reader(maker);
 	scan->pager_config.rows_per_day = scan->settings.rows_per_day;

@@ -222,7 +222,7 @@ set_up_column(Column *column, Form_pg_attribute attribute, int field, const char
 }
 
 MsgTraceTupleMaker *
-msgtrace_tuple_maker(Relation relation, List *needed, const char *tenant_label, bool normalize)
+msgtrace_tuple_maker(Relation relation, List *needed, const MsgTraceSettings *settings)
 {
 	MsgTraceRelation *described = msgtrace_relation_describe(relation);
 	TupleDesc desc = RelationGetDescr(relation);
@@ -236,11 +236,12 @@ msgtrace_tuple_maker(Relation relation, List *needed, const char *tenant_label, 
 		int index = AttrNumberGetAttrOffset(lfirst_int(cell));
 
 		set_up_column(&maker->columns[maker->column_count++], TupleDescAttr(desc, index),
-					  described->fields[index], tenant_label);
+					  described->fields[index], settings->tenant_label);
 	}
 	maker->reader.extra = described->extra;
 	maker->reader.extra_count = described->extra_count;
-	maker->reader.normalize = normalize;
+	maker->reader.dialect = settings->dialect;
+	maker->reader.normalize = settings->normalize;
 	maker->reader.build = build;
 	maker->reader.arg = maker;
 	return maker;

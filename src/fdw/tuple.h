@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "fdw/options.h"
 #include "fdw/relation.h"
 #include "nodes/bitmapset.h"
 #include "trace/page.h"
@@ -21,7 +22,7 @@ typedef struct MsgTraceTupleMaker MsgTraceTupleMaker;
  * the others are NULL.
  */
 extern MsgTraceTupleMaker *msgtrace_tuple_maker(Relation relation, List *needed,
-												const char *tenant_label, bool normalize);
+												const MsgTraceSettings *settings);
 
 /* The page reader that makes such tuples. */
 extern const MsgTracePageReader *msgtrace_tuple_reader(const MsgTraceTupleMaker *maker);

@@ -67,14 +67,14 @@ find_member(const MsgTraceDocument *document, const char *path)
 	while (node && *path)
 	{
 		char name[MAX_MEMBER_NAME];
-		size_t length = strcspn(path, ".");
+		size_t length = strcspn(path, "/");
 
 		if (length >= sizeof(name))
 			return NULL;
 		memcpy(name, path, length);
 		name[length] = '\0';
 		node = json_object_get(node, name);
-		path += length + (path[length] == '.');
+		path += length + (path[length] == '/');
 	}
 	return node;
 }

@@ -20,7 +20,7 @@ extern MsgTraceDocument *msgtrace_document_read(const char *text, size_t length)
 extern void msgtrace_document_free(MsgTraceDocument *document);
 
 /*
- * A member by its path ("error.message"), NULL or false when it is absent or of
+ * A member by its path ("error/message"; names may hold dots), NULL or false when it is absent or of
  * another type.  Strings live as long as the document.  A number in a string
  * passes for a number, as some answers have it.
  */

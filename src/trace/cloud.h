@@ -10,9 +10,6 @@
 
 #include "postgres.h"
 
-/* Documented: a page of the Reporting web service has at most 2000 rows. */
-#define MSGTRACE_REPORTING_MAX_PAGE_SIZE 2000
-
 /* The addresses of a plan, as documented; NULL where there is no such thing. */
 typedef struct MsgTraceCloud
 {

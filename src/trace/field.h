@@ -1,7 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * field.h
- *		The fields of a message trace, under our names and the service's.
+ *		The fields of a message trace, under our names.
+ *
+ * What the service calls them is its dialect's: see dialect.h.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,6 +24,7 @@ typedef enum MsgTraceField
 	MSGTRACE_SIZE,
 	MSGTRACE_FROM_IP,
 	MSGTRACE_TO_IP,
+	MSGTRACE_ORGANIZATION,
 	MSGTRACE_FIELDS /* how many there are */
 } MsgTraceField;
 
@@ -29,14 +32,13 @@ typedef struct MsgTraceFieldInfo
 {
 	const char *column; /* our name */
 	const char *type;	/* the column's type by IMPORT FOREIGN SCHEMA */
-	const char *graph;	/* the property in Microsoft Graph */
+	bool on_request;	/* ... which makes it only when asked to */
 } MsgTraceFieldInfo;
 
 /* Indexed by MsgTraceField. */
 extern const MsgTraceFieldInfo msgtrace_field_info[MSGTRACE_FIELDS];
 
-/* The field of this column name or property, or -1. */
+/* The field of this column name, or -1. */
 extern int msgtrace_field_by_column(const char *column);
-extern int msgtrace_field_by_property(const char *property);
 
 #endif /* MSGTRACE_FIELD_H */

@@ -1,82 +1,49 @@
 /*-------------------------------------------------------------------------
  *
  * graph.c
- *		Microsoft Graph's dialect: how a TraceQuery is written on the wire.
+ *		Microsoft Graph's dialect.
  *
  *-------------------------------------------------------------------------
  */
 #include "trace/graph.h"
 
 #include "net/http.h"
-#include "trace/field.h"
-#include "utils/datetime.h"
-#include "utils/timestamp.h"
+#include "trace/filter.h"
+
+/* Documented: windows of 10 days, 90 days of look-back. */
+#define DAYS_HELD 90
+
+static const char *const no_echoes[] = {NULL};
 
 static void
-append_and(StringInfo filter)
+append_time(StringInfo filter, const char *operator, TimestampTz time)
 {
-	if (filter->len > 0)
-		appendStringInfoString(filter, " and ");
-}
-
-/* Whole seconds, in UTC. */
-static void
-append_utc(StringInfo text, TimestampTz time)
-{
-	struct pg_tm tm;
-	fsec_t fraction;
-
-	/* slices lie within what the service holds: this cannot be out of range */
-	if (timestamp2tm(time, NULL, &tm, &fraction, NULL, NULL) != 0)
-		pg_unreachable();
-	appendStringInfo(text, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year, tm.tm_mon, tm.tm_mday,
-					 tm.tm_hour, tm.tm_min, tm.tm_sec);
-}
-
-void
-msgtrace_graph_append_time(StringInfo filter, const char *operator, TimestampTz time)
-{
-	append_and(filter);
-	appendStringInfo(filter, "%s %s ", msgtrace_field_info[MSGTRACE_RECEIVED].graph, operator);
-	append_utc(filter, time);
-}
-
-/* A quote in the value is doubled. */
-void
-msgtrace_graph_append_equal(StringInfo filter, const char *property, const char *value)
-{
-	append_and(filter);
-	appendStringInfo(filter, "%s eq '", property);
-	for (; *value; value++)
-	{
-		if (*value == '\'')
-			appendStringInfoChar(filter, '\'');
-		appendStringInfoChar(filter, *value);
-	}
-	appendStringInfoChar(filter, '\'');
+	msgtrace_filter_and(filter);
+	appendStringInfo(filter, "%s %s ", msgtrace_graph.properties[MSGTRACE_RECEIVED], operator);
+	msgtrace_filter_utc(filter, time);
 }
 
 /*
  * The window on the wire has both ends in it and whole seconds: widened
  * outwards, it holds every row of the slice, and we drop what lies outside.
  */
-char *
-msgtrace_graph_url(const char *report_url, const MsgTraceQuery *query, const MsgTraceSlice *slice,
-				   int page_size)
+static char *
+list_url(const char *report_url, const MsgTraceQuery *query, const MsgTraceSlice *slice,
+		 int page_size)
 {
 	StringInfoData filter;
 	char *escaped;
 	char *url;
 
 	initStringInfo(&filter);
-	msgtrace_graph_append_time(&filter, "ge", msgtrace_floor_to_second(slice->from));
-	msgtrace_graph_append_time(&filter, "le", msgtrace_ceil_to_second(slice->to));
+	append_time(&filter, "ge", msgtrace_floor_to_second(slice->from));
+	append_time(&filter, "le", msgtrace_ceil_to_second(slice->to));
 	if (query->sender_address)
-		msgtrace_graph_append_equal(&filter, msgtrace_field_info[MSGTRACE_SENDER].graph,
-									query->sender_address);
+		msgtrace_filter_equal(&filter, msgtrace_graph.properties[MSGTRACE_SENDER],
+							  query->sender_address);
 	if (query->recipient_address)
-		msgtrace_graph_append_equal(&filter, msgtrace_field_info[MSGTRACE_RECIPIENT].graph,
-									query->recipient_address);
+		msgtrace_filter_equal(&filter, msgtrace_graph.properties[MSGTRACE_RECIPIENT],
+							  query->recipient_address);
 	escaped = msgtrace_http_escape(filter.data);
 	url = psprintf("%s?$filter=%s&$top=%d", report_url, escaped, page_size);
 	pfree(escaped);
@@ -84,9 +51,37 @@ msgtrace_graph_url(const char *report_url, const MsgTraceQuery *query, const Msg
 	return url;
 }
 
-/* Measured: the 90 days count from 00:00 UTC of the day. */
-TimestampTz
-msgtrace_graph_earliest(TimestampTz service_now)
+/* Measured: the days count from 00:00 UTC of the day. */
+static TimestampTz
+earliest(TimestampTz service_now)
 {
-	return msgtrace_floor_to_day(service_now) - MSGTRACE_GRAPH_DAYS_HELD * USECS_PER_DAY;
+	return msgtrace_floor_to_day(service_now) - DAYS_HELD * USECS_PER_DAY;
 }
+
+/* Documented: an absolute URL, to be used as it is. */
+static char *
+resolve_link(const char *report_url pg_attribute_unused(), const char *link)
+{
+	return pstrdup(link);
+}
+
+const MsgTraceDialect msgtrace_graph = {
+	.name = "graph",
+	.max_page_size = MSGTRACE_GRAPH_MAX_PAGE_SIZE,
+	.days_held = DAYS_HELD,
+	/* else the status "recalled" comes as "unknownFutureValue" */
+	.prefer = "Prefer: include-unknown-enum-members",
+	.properties = {[MSGTRACE_ID] = "id",
+				   [MSGTRACE_MESSAGE_ID] = "messageId",
+				   [MSGTRACE_RECEIVED] = "receivedDateTime",
+				   [MSGTRACE_SENDER] = "senderAddress",
+				   [MSGTRACE_RECIPIENT] = "recipientAddress",
+				   [MSGTRACE_SUBJECT] = "subject",
+				   [MSGTRACE_STATUS] = "status",
+				   [MSGTRACE_SIZE] = "size",
+				   [MSGTRACE_FROM_IP] = "fromIP",
+				   [MSGTRACE_TO_IP] = "toIP"},
+	.echoes = no_echoes,
+	.earliest = earliest,
+	.list_url = list_url,
+	.resolve_link = resolve_link};

@@ -167,7 +167,7 @@ end_record(PageParser *parser)
 		msgtrace_row_normalize(&parser->record);
 	MemoryContextSwitchTo(parser->page_context);
 	if (!msgtrace_row_read(&parser->record, row, &bad_field))
-		note_bad_row(parser, msgtrace_field_info[bad_field].graph);
+		note_bad_row(parser, parser->reader->dialect->properties[bad_field]);
 	else if (!reader->build(reader->arg, &parser->record, row, &bad))
 		note_bad_row(parser, bad);
 	else
@@ -242,7 +242,7 @@ static const char *
 property_of(const PageParser *parser, int field)
 {
 	if (field < MSGTRACE_FIELDS)
-		return msgtrace_field_info[field].graph;
+		return parser->reader->dialect->properties[field];
 	return parser->reader->extra[field - MSGTRACE_FIELDS];
 }
 
@@ -253,9 +253,11 @@ find_field(PageParser *parser, const char *name)
 	for (int i = 0; i < parser->field_count; i++)
 	{
 		int field = parser->next_field;
+		const char *property;
 
 		parser->next_field = (field + 1) % parser->field_count;
-		if (strcmp(property_of(parser, field), name) == 0)
+		property = property_of(parser, field);
+		if (property && strcmp(property, name) == 0)
 			return field;
 	}
 	return -1;

@@ -11,11 +11,14 @@
 #include "postgres.h"
 
 #include "net/status.h"
+#include "trace/dialect.h"
 #include "trace/row.h"
 
 /* What a page is read for. */
 typedef struct MsgTracePageReader
 {
+	const MsgTraceDialect *dialect;
+
 	/* properties wanted beyond MsgTraceField: the record's values after those */
 	const char *const *extra;
 	int extra_count;

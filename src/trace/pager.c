@@ -21,7 +21,6 @@
 #include "trace/pager.h"
 
 #include "portability/instr_time.h"
-#include "trace/graph.h"
 #include "trace/keyset.h"
 #include "trace/slice.h"
 #include "utils/memutils.h"
@@ -149,8 +148,9 @@ fail(MsgTracePager *pager, MsgTraceFault fault)
 static MsgTraceSlice
 clamp(const MsgTracePager *pager, TimestampTz service_now, int64 distance)
 {
-	MsgTraceSlice range = {.from = Max(pager->query->from, msgtrace_graph_earliest(service_now)),
-						   .to = Min(pager->query->to, service_now - distance)};
+	MsgTraceSlice range = {
+		.from = Max(pager->query->from, pager->config->dialect->earliest(service_now)),
+		.to = Min(pager->query->to, service_now - distance)};
 
 	return range;
 }
@@ -268,8 +268,8 @@ begin_part(MsgTracePager *pager)
 {
 	pager->part_pages = 0;
 	fetch(pager,
-		  msgtrace_graph_url(pager->config->session->report_url, pager->query, part_at_hand(pager),
-							 pager->page_size),
+		  pager->config->dialect->list_url(pager->config->session->report_url, pager->query,
+										   part_at_hand(pager), pager->page_size),
 		  false);
 }
 
@@ -496,11 +496,16 @@ is_endless(const MsgTracePager *pager)
 static void
 follow_link(MsgTracePager *pager)
 {
-	char *link = pager->page.next_link;
+	char *link;
 
-	if (link == NULL)
+	if (pager->page.next_link == NULL)
+	{
 		end_part(pager);
-	else if (!msgtrace_http_same_origin(link, pager->config->session->report_url))
+		return;
+	}
+	link = pager->config->dialect->resolve_link(pager->config->session->report_url,
+												pager->page.next_link);
+	if (!msgtrace_http_same_origin(link, pager->config->session->report_url))
 	{
 		pager->status->words = msgtrace_status_keep_url(pager->status, link);
 		fail(pager, MSGTRACE_FOREIGN_LINK);
@@ -512,7 +517,7 @@ follow_link(MsgTracePager *pager)
 	else if (is_endless(pager))
 		fail(pager, MSGTRACE_BAD_LINK);
 	else
-		fetch(pager, MemoryContextStrdup(pager->context, link), true);
+		fetch(pager, link, true);
 }
 
 /* --------------------------------------------------------- the machine */

@@ -12,6 +12,7 @@
 
 #include "auth/session.h"
 #include "net/status.h"
+#include "trace/dialect.h"
 #include "trace/page.h"
 #include "trace/query.h"
 #include "trace/slice.h"
@@ -29,6 +30,7 @@ typedef enum MsgTracePagerResult
 typedef struct MsgTracePagerConfig
 {
 	const MsgTraceSessionConfig *session;
+	const MsgTraceDialect *dialect;
 	const MsgTracePageReader *reader;
 	double rows_per_day; /* expected of the query, until the density is seen */
 } MsgTracePagerConfig;

@@ -221,7 +221,9 @@ control_faults(Request *request)
 		faults_show(&text);
 		return answer_json(request, MHD_HTTP_OK, &text);
 	}
-	if (!is_method(request, "POST"))
+	if (is_method(request, "PUT"))
+		faults_clear();
+	else if (!is_method(request, "POST"))
 		return wrong_method(request);
 	return answer_outcome(
 		request, faults_post(buffer_text(&request->body), request->body.length, &text), &text);

@@ -1086,6 +1086,8 @@ subtest 'faults instead of an answer' => sub {
 	order({ fault => 'status', on => 'detail', status => 502 });
 	is(list(undef, top => 1)->{status}, 200, 'a fault for details spares the list');
 	is(json_of(control(GET => 'faults'))->[0]{count}, 1, 'what is left can be seen');
+	is(control(PUT => 'faults', [ { fault => 'html', on => 'token' } ])->{status}, 200, 'replaced');
+	is(join(' ', map { $_->{fault} } @{ json_of(control(GET => 'faults')) }), 'html', 'by others alone');
 	control(DELETE => 'faults');
 	is_deeply(json_of(control(GET => 'faults')), [], 'and deleted');
 

@@ -12,6 +12,7 @@
 #   $service->{tenant}, {client_id}, {client_secret}, {ca_file}, {port}
 #
 #   $service->fault({ on => 'list', fault => 'status', status => 503 }, …)
+#   $service->faults_instead(…)      the same in place of what is left
 #   $service->faults_left            a list of what has not happened yet
 #   $service->clear_faults
 #   $service->requests               what was asked since clear_requests: a list of
@@ -177,6 +178,13 @@ sub fault
 {
 	my ($self, @faults) = @_;
 	$self->_control('POST', 'faults', \@faults);
+	return;
+}
+
+sub faults_instead
+{
+	my ($self, @faults) = @_;
+	$self->_control('PUT', 'faults', \@faults);
 	return;
 }
 

@@ -1,0 +1,41 @@
+/*-------------------------------------------------------------------------
+ *
+ * dialect.c
+ *		What differs between the two APIs of the service.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "trace/dialect.h"
+
+#include "trace/graph.h"
+#include "trace/reporting.h"
+
+static const MsgTraceDialect *const dialects[] = {&msgtrace_graph, &msgtrace_reporting};
+
+const MsgTraceDialect *
+msgtrace_dialect_find(const char *name)
+{
+	for (size_t i = 0; i < lengthof(dialects); i++)
+	{
+		if (strcmp(dialects[i]->name, name) == 0)
+			return dialects[i];
+	}
+	return NULL;
+}
+
+/* The names of one API are none of the other's: a table may be of either. */
+int
+msgtrace_dialect_field(const char *property)
+{
+	for (size_t i = 0; i < lengthof(dialects); i++)
+	{
+		for (int field = 0; field < MSGTRACE_FIELDS; field++)
+		{
+			const char *name = dialects[i]->properties[field];
+
+			if (name && strcmp(name, property) == 0)
+				return field;
+		}
+	}
+	return -1;
+}
