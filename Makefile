@@ -73,6 +73,11 @@ OBJS = \
 	src/fdw/explain.o \
 	src/fdw/import.o \
 	src/fdw/check.o \
+	src/fdw/secrets.o \
+	src/fdw/secret_admin.o \
+	src/fdw/secret_input.o \
+	src/fdw/secret_keys.o \
+	src/fdw/mapping.o \
 	src/fdw/error.o \
 	src/fdw/log.o \
 	src/fdw/stats.o \
@@ -100,6 +105,7 @@ OBJS = \
 	src/auth/credential.o \
 	src/auth/pem_file.o \
 	src/auth/token.o \
+	src/auth/vault.o \
 	src/auth/session.o \
 	src/net/base64.o \
 	src/net/crypto.o \

@@ -51,7 +51,7 @@ msgtrace_credential_basic(const MsgTraceCredential *credential)
 
 typedef struct WipeAtEnd
 {
-	const char *secrets[4];
+	const char *secrets[5];
 	MemoryContextCallback callback;
 } WipeAtEnd;
 
@@ -70,7 +70,7 @@ wipe(void *arg)
 }
 
 void
-msgtrace_credential_wipe_at_end(const MsgTraceCredential *credential)
+msgtrace_credential_wipe_at_end(const MsgTraceCredential *credential, const char *other)
 {
 	WipeAtEnd *wiping = palloc0(sizeof(WipeAtEnd));
 
@@ -78,6 +78,7 @@ msgtrace_credential_wipe_at_end(const MsgTraceCredential *credential)
 	wiping->secrets[1] = credential->private_key_pem;
 	wiping->secrets[2] = credential->passphrase;
 	wiping->secrets[3] = credential->password;
+	wiping->secrets[4] = other;
 	wiping->callback.func = wipe;
 	wiping->callback.arg = wiping;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &wiping->callback);

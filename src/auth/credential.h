@@ -52,7 +52,11 @@ extern void msgtrace_credential_hide(const MsgTraceCredential *credential, MsgTr
 /* What stands behind "Authorization: " in basic sign-in.  The caller wipes it. */
 extern char *msgtrace_credential_basic(const MsgTraceCredential *credential);
 
-/* Overwrite the secrets in memory, where the current memory context ends. */
-extern void msgtrace_credential_wipe_at_end(const MsgTraceCredential *credential);
+/*
+ * Overwrite the secrets in memory, and another one, when the current memory
+ * context ends, which they are in.
+ */
+extern void msgtrace_credential_wipe_at_end(const MsgTraceCredential *credential,
+											const char *other);
 
 #endif /* MSGTRACE_CREDENTIAL_H */

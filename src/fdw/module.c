@@ -27,6 +27,8 @@ bool msgtrace_log_scans = false;
 int msgtrace_on_bad_row = MSGTRACE_BY_OPTION;
 int msgtrace_request_class = MSGTRACE_INTERACTIVE;
 
+char *msgtrace_secret_key_file = NULL;
+
 static const struct config_enum_entry clock_sources[] = {
 	{"local", MSGTRACE_CLOCK_LOCAL, false},
 	{"service", MSGTRACE_CLOCK_OF_SERVICE, false},
@@ -46,6 +48,17 @@ static const struct config_enum_entry request_classes[] = {
 	{"interactive", MSGTRACE_INTERACTIVE, false},
 	{"batch", MSGTRACE_BATCH, false},
 	{NULL, 0, false}};
+
+static bool
+check_key_file(char **value, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	if (**value == '\0' || is_absolute_path(*value))
+		return true;
+	GUC_check_errdetail("It is not an absolute path.");
+	return false;
+}
 
 void _PG_init(void);
 
@@ -80,6 +93,11 @@ _PG_init(void)
 							 "\"interactive\" goes before \"batch\".", &msgtrace_request_class,
 							 MSGTRACE_INTERACTIVE, request_classes, PGC_USERSET, 0, NULL, NULL,
 							 NULL);
+	DefineCustomStringVariable(
+		"o365_msgtrace.secret_key_file",
+		"The file with the key that stored secrets are sealed with.",
+		"An absolute path; by default the file o365_msgtrace.key in the data directory.",
+		&msgtrace_secret_key_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_key_file, NULL, NULL);
 	MarkGUCPrefixReserved("o365_msgtrace");
 	msgtrace_budget_request();
 	msgtrace_counters_request();

@@ -52,4 +52,6 @@ extern bool msgtrace_log_scans;
 extern int msgtrace_on_bad_row;	   /* MsgTraceOnBadRow or BY_OPTION */
 extern int msgtrace_request_class; /* MsgTraceRequestClass */
 
+extern char *msgtrace_secret_key_file; /* NULL or "" = in the data directory */
+
 #endif /* MSGTRACE_MODULE_H */

@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "catalog/pg_authid.h"
+#include "fdw/mapping.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "net/http.h"
@@ -128,7 +129,7 @@ check_file(const MsgTraceOption *option, const char *value)
 	if (!is_absolute_path(value) && *value != '$')
 		msgtrace_refuse_value(option->name, value,
 							  "Give the absolute path of a file on the database server.");
-	if (!is_superuser_or_reads_files())
+	if (!is_superuser_or_reads_files() && !msgtrace_mapping_has(option->name, value))
 		ereport(
 			ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			errmsg("permission denied to set option \"%s\"", option->name),

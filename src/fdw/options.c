@@ -18,6 +18,7 @@
 #include "fdw/module.h"
 #include "fdw/option.h"
 #include "fdw/option_check.h"
+#include "fdw/secrets.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "net/compat.h"
@@ -457,6 +458,19 @@ read_settings(MsgTraceSettings *settings, const ForeignServer *server, const Opt
 	msgtrace_log_requests(&settings->session, server->servername, settings->log_level);
 }
 
+/* Stored secrets are looked up for whom the scan is made as; each has its host. */
+static void
+read_secrets(MsgTraceSettings *settings, Oid user_id)
+{
+	MsgTraceSessionConfig *session = &settings->session;
+	bool basic = session->credential.auth == MSGTRACE_AUTH_BASIC;
+
+	msgtrace_secrets_resolve(&session->credential, &settings->secrets,
+							 basic ? session->report_url : session->credential.authority_url,
+							 user_id);
+	msgtrace_credential_wipe_at_end(&session->credential, session->http.proxy_password);
+}
+
 void
 msgtrace_settings_read(MsgTraceSettings *settings, Oid table_id, Oid user_id)
 {
@@ -467,6 +481,8 @@ msgtrace_settings_read(MsgTraceSettings *settings, Oid table_id, Oid user_id)
 	if (OidIsValid(user_id))
 		given.lists[2] = GetUserMapping(user_id, server->serverid)->options;
 	read_settings(settings, server, &given);
+	if (OidIsValid(user_id))
+		read_secrets(settings, user_id);
 }
 
 void
@@ -478,6 +494,7 @@ msgtrace_settings_read_server(MsgTraceSettings *settings, Oid server_id, Oid use
 	if (OidIsValid(user_id))
 		given.lists[2] = GetUserMapping(user_id, server_id)->options;
 	read_settings(settings, server, &given);
+	read_secrets(settings, user_id);
 }
 
 const char *

@@ -13,17 +13,9 @@
 
 #include "access/attnum.h"
 #include "auth/session.h"
+#include "fdw/secrets.h"
 #include "foreign/foreign.h"
 #include "trace/dialect.h"
-
-/* The stored secrets that a user mapping names; NULL where it names none. */
-typedef struct MsgTraceSecretNames
-{
-	const char *secret_name; /* client secret, or password */
-	const char *certificate_secret;
-	const char *private_key_secret;
-	const char *passphrase_secret;
-} MsgTraceSecretNames;
 
 /* The options that concern one scan, read and with their defaults. */
 typedef struct MsgTraceSettings
