@@ -35,7 +35,6 @@ my $service = MsgTrace::Service->start(rows_per_day => 40_000, quota => 0);
 my $node = MsgTrace::Cluster->start(
 	conf => {
 		'o365_msgtrace.clock_source' => 'local',
-		'o365_msgtrace.max_requests_per_query' => 80,
 		log_statement => 'none'
 	});
 
@@ -165,7 +164,8 @@ sub random_script
 		where => "received >= '$a' AND received < '$b'",
 		on_bad_row => one_of('error', 'reject'),
 		codes => one_of('429,503', '429,500,502,503,504'),
-		settings => {});
+		most_requests => sometimes(0.06) ? whole(1, 5) : 80,
+		settings => { quota => sometimes(0.03) ? whole(2, 4) : 0, quota_window => 1 });
 
 	$count //= $session->sql("SELECT count(*) FROM truth WHERE $script{where}");
 	if (sometimes(0.15))
@@ -180,7 +180,7 @@ sub random_script
 	$script{settings}{shuffle} = sometimes(0.3) ? 1 : 0;
 	if ($script{api} eq 'reporting')
 	{
-		$script{settings}{reporting_json} = one_of('asked', 'light', 'verbose');
+		$script{settings}{reporting_json} = one_of('asked', 'light', 'verbose', 'bare');
 		$script{settings}{reporting_link} = one_of('relative', 'absolute');
 	}
 	$script{faults} = [ map { random_fault($pages) } 1 .. one_of(1, 1, 2, 2, 3, 4) ];
@@ -193,7 +193,7 @@ sub columns_of
 {
 	my ($script) = @_;
 	my $damaged = grep { $_->{fault} =~ /nul_escape|lone_surrogate/ } @{ $script->{faults} };
-	my $coarse = ($script->{settings}{reporting_json} // '') eq 'verbose';
+	my $coarse = ($script->{settings}{reporting_json} // '') =~ /verbose|bare/;
 	my @list = grep { !($damaged && $_ eq 'subject') } @columns;
 	return join ', ', map { $coarse && $_ eq 'received' ? "date_trunc('milliseconds', received) AS received" : $_ } @list;
 }
@@ -228,7 +228,7 @@ sub outcome
 sub alter
 {
 	my ($script) = @_;
-	$session->sql('SET client_min_messages = error;'
+	$session->sql("SET client_min_messages = error; SET o365_msgtrace.max_requests_per_query = $script->{most_requests};"
 		  . "ALTER SERVER $script->{api} OPTIONS (SET retry_http_codes '$script->{codes}');"
 		  . "ALTER FOREIGN TABLE $script->{api}.message_trace OPTIONS (SET page_size '$script->{page_size}', SET on_bad_row '$script->{on_bad_row}')");
 	return;
@@ -251,8 +251,10 @@ sub run_script
 sub recovers
 {
 	my ($script) = @_;
-	my %same = (%$script, faults => []);
+	my %same = (%$script, faults => [], most_requests => 0);
 	$service->faults_instead();
+	$service->settings(quota => 0);
+	alter(\%same);
 	my $before = $ended{rows};
 	my $wrong = outcome(\%same);
 	ok($wrong eq '' && $ended{rows} > $before, 'the session is as good as before') || diag($wrong);
