@@ -52,6 +52,7 @@ for my $caption (
 	"One person's failed mail of the last day",
 	'Traces beside a table of our own: mail by department',
 	'What a query asks of the service',
+	"What is left of the tenant's budget of requests",
 	'A local copy, kept by pg_cron',
 	'Mail flow by hour',
 	'Go on')
@@ -72,6 +73,7 @@ like(chapter("One person's"), qr/\([1-6] rows?\)/, 'failed mail of one person');
 like(chapter('Traces beside'), qr/Finance.*\(4 rows\)/s, 'four departments');
 like(chapter('What a query'), qr/Foreign Scan on mail\.message_trace.*rows=/s, 'a plan that ran');
 like(chapter('What a query'), qr/recipientAddress eq/, 'with the request that was made');
+like(chapter('What is left'), qr/graph \| +90 \| 00:05:00 .*\(1 row\)/s, 'a budget that is shared');
 my @bars = chapter('Mail flow') =~ /\| █+ *$/mg;
 cmp_ok(scalar @bars, '>=', 12, 'a bar for each of twelve hours');
 like($text, qr/psql -U postgres -d demo/, 'how to go on');
