@@ -414,7 +414,7 @@ msgtrace_error_warn_of_retry_after(int seconds, int believed_ms)
 {
 	ereport(WARNING, errcode(ERRCODE_FDW_ERROR),
 			errmsg("the service asked to wait %d seconds, which was ignored", seconds),
-			errdetail("The server option max_retry_after is %d ms.", believed_ms),
+			errdetail("The server option max_retry_after is %g s.", believed_ms / 1000.0),
 			errhint("Raise it if the service means what it says."));
 }
 

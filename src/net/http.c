@@ -42,7 +42,7 @@ struct MsgTraceHttp
 	CURLM *multi;
 	CURL *easy;
 	struct curl_slist *headers;
-	char *form; /* wiped and freed when the request ends */
+	MsgTraceBody form; /* to be posted; wiped when the request ends */
 	MsgTraceLoop loop;
 	bool in_flight; /* easy is in multi */
 	bool ended;		/* reply is valid */
@@ -73,17 +73,6 @@ forget_answer(MsgTraceHttp *http)
 	http->received = 0;
 	http->error[0] = '\0';
 	http->ended = false;
-}
-
-static void
-wipe_form(MsgTraceHttp *http)
-{
-	if (http->form)
-	{
-		explicit_bzero(http->form, strlen(http->form));
-		free(http->form);
-		http->form = NULL;
-	}
 }
 
 /* ------------------------------------------------------ curl's callbacks */
@@ -163,7 +152,7 @@ end_request(MsgTraceHttp *http)
 	msgtrace_loop_set_alarm(&http->loop, MSGTRACE_ALARM_PACE, -1);
 	curl_slist_free_all(http->headers);
 	http->headers = NULL;
-	wipe_form(http);
+	msgtrace_body_clear(&http->form, true);
 }
 
 static void
@@ -178,6 +167,7 @@ destroy(MsgTraceHttp *http)
 	msgtrace_loop_close(&http->loop);
 	forget_answer(http);
 	msgtrace_body_free(&http->body);
+	msgtrace_body_free(&http->form);
 	free(http);
 }
 
@@ -391,10 +381,10 @@ set_options(MsgTraceHttp *http, const MsgTraceHttpOptions *options, const char *
 	set_trust(http, options);
 	set_proxy(http, options);
 
-	if (http->form)
+	if (http->confidential)
 	{
 		curl_easy_setopt(easy, CURLOPT_POST, 1L);
-		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, http->form);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, http->form.data);
 	}
 }
 
@@ -410,9 +400,10 @@ msgtrace_http_start(MsgTraceHttp *http, const MsgTraceHttpOptions *options, cons
 	http->body.ceiling = options->max_response_size;
 	if (!add_headers(http, headers))
 		return false;
-	if (form && (http->form = strdup(form)) == NULL)
-		return false;
 	http->confidential = form != NULL;
+	http->form.ceiling = form ? strlen(form) : 0;
+	if (form && !msgtrace_body_add(&http->form, form, strlen(form)))
+		return false;
 	set_options(http, options, url);
 	msgtrace_loop_block_signals(&before);
 	rc = curl_multi_add_handle(http->multi, http->easy);
@@ -452,19 +443,12 @@ is_bad_proxy(const MsgTraceHttp *http)
 	return strncmp(http->error, "Unsupported proxy", strlen("Unsupported proxy")) == 0;
 }
 
-/* Did the other side take the connection and drop it at once? */
-static bool
-was_reset(MsgTraceHttp *http)
+static MsgTraceFault
+fault_of(MsgTraceHttp *http, CURLcode rc)
 {
 	long os_error = 0;
 
 	curl_easy_getinfo(http->easy, CURLINFO_OS_ERRNO, &os_error);
-	return os_error == ECONNRESET;
-}
-
-static MsgTraceFault
-fault_of(MsgTraceHttp *http, CURLcode rc)
-{
 	if (is_bad_proxy(http))
 		return MSGTRACE_PROXY_REFUSED;
 	if (http->too_slow)
@@ -479,7 +463,8 @@ fault_of(MsgTraceHttp *http, CURLcode rc)
 		case CURLE_COULDNT_RESOLVE_PROXY:
 			return MSGTRACE_UNRESOLVED;
 		case CURLE_COULDNT_CONNECT:
-			return was_reset(http) ? MSGTRACE_BROKEN_OFF : MSGTRACE_UNREACHABLE;
+			/* where the connection was taken, and dropped at once, there is somebody */
+			return os_error == ECONNRESET ? MSGTRACE_BROKEN_OFF : MSGTRACE_UNREACHABLE;
 		case CURLE_PROXY:
 			return MSGTRACE_PROXY_REFUSED;
 		case CURLE_SSL_CONNECT_ERROR:
@@ -559,25 +544,6 @@ take_reply(MsgTraceHttp *http, CURLcode rc)
 }
 
 static void
-handle_event(MsgTraceHttp *http, const MsgTraceLoopEvent *event)
-{
-	int running;
-	int what = (event->readable ? CURL_CSELECT_IN : 0) | (event->writable ? CURL_CSELECT_OUT : 0) |
-			   (event->failed ? CURL_CSELECT_ERR : 0);
-
-	curl_multi_socket_action(http->multi, event->fd, what, &running);
-}
-
-static void
-handle_timeout(MsgTraceHttp *http)
-{
-	int running;
-
-	msgtrace_loop_set_alarm(&http->loop, MSGTRACE_ALARM_LIBRARY, -1);
-	curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-}
-
-static void
 look_at_pace(MsgTraceHttp *http)
 {
 	curl_off_t received = 0;
@@ -603,9 +569,18 @@ msgtrace_http_poll(MsgTraceHttp *http)
 	msgtrace_loop_block_signals(&before);
 	count = msgtrace_loop_events(&http->loop, events, MAX_EVENTS);
 	for (int i = 0; i < count; i++)
-		handle_event(http, &events[i]);
+	{
+		int what = (events[i].readable ? CURL_CSELECT_IN : 0) |
+				   (events[i].writable ? CURL_CSELECT_OUT : 0) |
+				   (events[i].failed ? CURL_CSELECT_ERR : 0);
+
+		curl_multi_socket_action(http->multi, events[i].fd, what, &left);
+	}
 	if (msgtrace_loop_is_due(&http->loop, MSGTRACE_ALARM_LIBRARY))
-		handle_timeout(http);
+	{
+		msgtrace_loop_set_alarm(&http->loop, MSGTRACE_ALARM_LIBRARY, -1);
+		curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &left);
+	}
 	msgtrace_loop_unblock_signals(&before);
 
 	while ((message = curl_multi_info_read(http->multi, &left)) != NULL)

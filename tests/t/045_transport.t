@@ -159,6 +159,16 @@ cmp_ok(scalar asked($closed), '>', 0, '… is the way');
 answers($node, server($node, at($plain), proxy => $closed->{url}, max_retries => 5,
 		mapping => { proxy_username => 'ada', proxy_password => 'Pa55w0rd' }), '… also without CONNECT');
 
+# A tunnel that a session keeps is for those who opened it.
+my $keeping = $node->session;
+my $keeps = sub { $keeping->send("SELECT count(*) FROM $_[0].message_trace WHERE $day"); $keeping->receive };
+is($keeps->($named), $count, 'a session with a tunnel through it …');
+like($keeps->(server($node, proxy => $closed->{url}, mapping => { proxy_username => 'ada', proxy_password => 'another1' })), qr/ERROR:  08001/,
+	'… does not lend it to another password');
+is($keeps->($named), $count, '… is good for it');
+like($keeps->(server($node, proxy => $closed->{url})), qr/ERROR:  08001/, '… nor to none');
+$keeping->quit;
+
 my %refused = (sqlstate => qr/^08001$/, message => qr/^the proxy did not let sign-in through$/,
 	detail => qr/gave no answer: the proxy of the server option answered HTTP 40[17]/, hint => qr/proxy_username/);
 for my $mapping ({}, { proxy_username => 'ada', proxy_password => 'wr0ng~one' }, { proxy_username => 'ada' })
