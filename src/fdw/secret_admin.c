@@ -282,10 +282,10 @@ create(const MsgTraceSecretWords *words)
 		refuse("a stored secret needs a value", "Give it as value.");
 	parameters[0] = text_parameter(words->name);
 	parameters[1] = name_parameter(GetUserNameFromId(GetUserId(), false));
-	seal_with_newest(words, &parameters[2], &parameters[3]);
 	parameters[4] = text_parameter(words->username && *words->username ? words->username : NULL);
 	parameters[5] = hosts_parameter(words);
 	parameters[6] = expiry_parameter(words);
+	seal_with_newest(words, &parameters[2], &parameters[3]);
 	if (msgtrace_secret_write("INSERT INTO o365_msgtrace.secret_store"
 							  " (name, owner, sealed, key_fingerprint, username, hosts, expires_at)"
 							  " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
@@ -303,10 +303,10 @@ alter(const MsgTraceSecretWords *words)
 	check_words(words);
 	(void) own_secret(words->name);
 	parameters[0] = text_parameter(words->name);
-	seal_with_newest(words, &parameters[1], &parameters[2]);
 	parameters[3] = text_parameter(words->username);
 	parameters[4] = hosts_parameter(words);
 	parameters[5] = expiry_parameter(words);
+	seal_with_newest(words, &parameters[1], &parameters[2]);
 	(void) msgtrace_secret_write(
 		"UPDATE o365_msgtrace.secret_store SET"
 		" sealed = coalesce($2, sealed),"
@@ -336,6 +336,14 @@ words_of_call(FunctionCallInfo fcinfo)
 	words.has_expiry = !PG_ARGISNULL(4);
 	words.expires = words.has_expiry ? PG_GETARG_TIMESTAMPTZ(4) : 0;
 	return words;
+}
+
+/* Our copy; the statement's own is the server's. */
+static void
+wipe_value(MsgTraceSecretWords *words)
+{
+	if (words->value)
+		explicit_bzero(unconstify(char *, words->value), strlen(words->value));
 }
 
 ArrayType *
@@ -385,6 +393,7 @@ o365_msgtrace_create_secret(PG_FUNCTION_ARGS)
 	if (words.hosts == NULL)
 		words.hosts = msgtrace_secret_hosts(DEFAULT_HOSTS);
 	create(&words);
+	wipe_value(&words);
 	PG_RETURN_VOID();
 }
 
@@ -396,6 +405,7 @@ o365_msgtrace_alter_secret(PG_FUNCTION_ARGS)
 	MsgTraceSecretWords words = words_of_call(fcinfo);
 
 	alter(&words);
+	wipe_value(&words);
 	PG_RETURN_VOID();
 }
 
