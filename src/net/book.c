@@ -203,7 +203,7 @@ reserve_of(const MsgTraceTenant *tenant, const MsgTraceBudgetTerms *terms, int64
 	*until = tenant->interactive_waited_at + terms->window * INT64CONST(1000);
 	if (!terms->batch || tenant->interactive_waited_at == 0 || *until <= now)
 		return 0;
-	return Min(terms->requests / RESERVE_DIVISOR, MAX_RESERVE);
+	return Min(msgtrace_window_lowest(&tenant->window, now) / RESERVE_DIVISOR, MAX_RESERVE);
 }
 
 /* When there will be a slot for this claim, as things are now. */

@@ -127,6 +127,21 @@ msgtrace_window_strictest(const MsgTraceWindow *window, int held, int64 now, int
 	return strictest;
 }
 
+int
+msgtrace_window_lowest(const MsgTraceWindow *window, int64 now)
+{
+	int lowest = 0;
+
+	for (int i = 0; i < window->user_count; i++)
+	{
+		const MsgTraceWindowUser *user = &window->users[i];
+
+		if (msgtrace_window_user_is_current(user, now) && (lowest == 0 || user->requests < lowest))
+			lowest = user->requests;
+	}
+	return lowest;
+}
+
 int64
 msgtrace_window_longest(const MsgTraceWindow *window)
 {

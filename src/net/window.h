@@ -67,6 +67,9 @@ extern const MsgTraceWindowUser *msgtrace_window_strictest(const MsgTraceWindow 
 /* Does this server's use still count? */
 extern bool msgtrace_window_user_is_current(const MsgTraceWindowUser *user, int64 now);
 
+/* The lowest limit of all servers that use it; 0 when there is none. */
+extern int msgtrace_window_lowest(const MsgTraceWindow *window, int64 now);
+
 /* The longest window of any server; 0 when there is none. */
 extern int64 msgtrace_window_longest(const MsgTraceWindow *window);
 

@@ -203,6 +203,24 @@ $node->wait_until("SELECT clock_timestamp() > pg_postmaster_start_time() + inter
 	end_session($job);
 }
 
+{
+	my $id = tenant('narrow', quota_requests => 90, quota_window => '1h');
+	server('narrower', tenant_id => $id, quota_requests => 4, quota_window => '1h');
+	end_session(waiting_session($id, 1, many('narrower')));
+	$node->sql("ALTER SERVER narrower OPTIONS (SET quota_requests '8')");
+	is($node->sql(one('narrower', 1)), 't', 'a server with a small budget, of which an interactive query has had to wait');
+	is($node->sql(one('narrow', 1), set => { 'o365_msgtrace.request_class' => 'batch', statement_timeout => '60s' }), 't',
+		'... keeps nothing from a batch job on another');
+
+	# The ingest is a batch job.
+	$id = tenant('ingested', quota_requests => 2, quota_window => '1h');
+	$node->sql("SELECT o365_msgtrace.create_input('ingested', 'ingested.message_trace', 'ingested.archive')");
+	my $run = waiting_session($id, 1, "CALL o365_msgtrace.run('ingested')");
+	is(quota($id, 'waiting, waiting_batch'), '1|1', 'the ingest is a batch job');
+	end_session($run);
+	$node->sql("SELECT o365_msgtrace.drop_input('ingested')");
+}
+
 # ---- who ends early --------------------------------------------------------------------------
 
 {
@@ -364,6 +382,28 @@ $node->wait_until("SELECT clock_timestamp() > pg_postmaster_start_time() + inter
 	is(quota($id, 'used'), '', '... is killed, with all that was known');
 	is($node->sql(one('killed', 1)), 't', 'the server is back');
 	is(quota($id, 'used, in_flight'), '21|0', '... and takes half of the window to be used');
+}
+
+# ---- many tenants ---------------------------------------------------------------------------------------
+
+# The book has room for 64 that are in use at a time.
+{
+	my @ids = map { sprintf '33333333-0000-0000-0000-%012d', $_ } 1 .. 65;
+	$service->add_tenant(id => $_, domain => "t$_.example.com") for @ids;
+	tenant('crowd', quota_requests => 40, quota_window => '1h');
+	my $ask = sub {
+		my ($tenant) = @_;
+		return "ALTER SERVER crowd OPTIONS (SET tenant_id '$tenant'); " . one('crowd', 1);
+	};
+	my $session = $node->session;
+	my $sharing = sub { $session->sql("SELECT used, sharing FROM o365_msgtrace.quota WHERE tenant = '$_[0]'") };
+	$session->sql(join '; ', map { $ask->($_) } @ids);
+	is($node->sql("SELECT count(*), count(DISTINCT sharing) FROM o365_msgtrace.quota"), '64|1', 'there is room for 64 tenants in use');
+	is($sharing->($ids[64]), '1|backend', '... one more has a budget of the session alone');
+	is(quota($ids[64], 'count(*)'), '0', '... which no other sees');
+	$session->sql($ask->($ids[64]));
+	is($sharing->($ids[64]), '2|backend', '... and that is kept');
+	$session->quit;
 }
 $node->stop;
 
