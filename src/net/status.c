@@ -43,7 +43,7 @@ redact(char *text, const char *secret)
 
 	if (length == 0)
 		return;
-	while ((text = strstr(text, secret)) != NULL)
+	for (; (text = strstr(text, secret)) != NULL; text += length)
 		memset(text, '*', length);
 }
 

@@ -308,6 +308,9 @@ fails('a list that echoes the token', [ status(200, on => 'token', body => '{"ac
 fails('… in HTML', [ status(200, on => 'token', body => '{"access_token":"known~token.value","expires_in":3599}'),
 		status(500, body => '<html>you sent Authorization: Bearer known~token.value</html>') ], sqlstate => '08006');
 
+$node->create_server($service, %usual, name => 'star', schema => 'star', mapping => { client_secret => '*' });
+fails('a secret that looks like what hides it', [ status(400, on => 'token', body => 'you sent * and **') ], schema => 'star', sqlstate => '08004');
+
 # Renewed before it ends: no request is made with one that is over.
 $service->settings(token_lifetime => 4, page_delay => 700);
 survives('a token that lives shorter than the scan', []);
