@@ -84,6 +84,7 @@ OBJS = \
 	src/fdw/server_stats.o \
 	src/fdw/transaction.o \
 	src/fdw/relation.o \
+	src/fdw/rejected.o \
 	src/trace/cloud.o \
 	src/trace/field.o \
 	src/trace/query.o \
@@ -94,6 +95,9 @@ OBJS = \
 	src/trace/reporting.o \
 	src/trace/detail.o \
 	src/trace/page.o \
+	src/trace/escape.o \
+	src/trace/bad_row.o \
+	src/trace/rejects.o \
 	src/trace/row.o \
 	src/trace/pager.o \
 	src/trace/keyset.o \

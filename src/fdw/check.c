@@ -480,7 +480,8 @@ check_token(Check *check)
 
 /* Called for each row; the page has but one. */
 static bool
-build_row(void *arg, MsgTraceRecord *record, MsgTraceRow *row, const char **bad)
+build_row(void *arg, MsgTraceRecord *record, MsgTraceRow *row,
+		  MsgTraceBadValue *bad pg_attribute_unused())
 {
 	Check *check = arg;
 	const char *sender = record->values[MSGTRACE_SENDER];
@@ -490,7 +491,6 @@ build_row(void *arg, MsgTraceRecord *record, MsgTraceRow *row, const char **bad)
 	check->delivery.recipient_address = pstrdup(row->recipient);
 	check->delivery.sender_address = sender ? pstrdup(sender) : "";
 	check->delivery.received = row->received;
-	*bad = NULL;
 	return true;
 }
 

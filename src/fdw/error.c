@@ -17,9 +17,6 @@
 #include "net/counters.h"
 #include "utils/timestamp.h"
 
-/* The value that an input function refuses may be megabytes; its start will do. */
-#define MAX_CAUSE 300
-
 typedef struct FaultText
 {
 	int sqlstate;
@@ -92,9 +89,12 @@ static const FaultText fault_texts[] = {
 	[MSGTRACE_UNREADABLE] =
 		{ERRCODE_PROTOCOL_VIOLATION, "the answer to %s is not what the service should send",
 		 "A proxy or sign-in page may stand between this machine and the service; check report_url and authority_url."},
-	[MSGTRACE_BAD_ROW] = {ERRCODE_FDW_INVALID_DATA_TYPE,
-						  "a record in the answer to %s cannot be read",
-						  "Exclude its time range in the query, and report the record to us."},
+	[MSGTRACE_BAD_ROW] =
+		{ERRCODE_FDW_INVALID_DATA_TYPE, "a record in the answer to %s cannot be read",
+		 "Set on_bad_row to reject to go on without such records, declare its column as text to see the value, or exclude its time range."},
+	[MSGTRACE_BAD_ROWS] =
+		{ERRCODE_FDW_INVALID_DATA_TYPE, "too many records in the answer to %s cannot be read",
+		 "Look at the reason: a column may have a type that the values do not fit. A shorter time range has fewer of them."},
 	[MSGTRACE_FOREIGN_LINK] =
 		{ERRCODE_PROTOCOL_VIOLATION, "the next page of %s is said to be on another host",
 		 "It was not followed, since it would have been sent the token. Check the server option report_url."},
@@ -288,9 +288,12 @@ append_sentence(StringInfo detail, const char *words)
 static void
 append_position(StringInfo detail, const MsgTraceStatus *status)
 {
-	appendStringInfo(detail, "Record %s, field %s", status->row_id ? status->row_id : "without id",
-					 status->field);
-	appendStringInfo(detail, ", on page %d of the slice from %s", status->page,
+	appendStringInfo(detail, "Record %s", status->row_id ? status->row_id : "without id");
+	if (status->field)
+		appendStringInfo(detail, ", field %s", status->field);
+	if (status->words)
+		appendStringInfo(detail, ": %s", status->words);
+	appendStringInfo(detail, "; on page %d of the slice from %s", status->page,
 					 timestamptz_to_str(status->slice_from));
 	appendStringInfo(detail, " to %s.", timestamptz_to_str(status->slice_to));
 }
@@ -317,6 +320,10 @@ detail_of(const MsgTraceStatus *status, const MsgTracePagerCounts *counts)
 	initStringInfo(&detail);
 	switch (status->fault)
 	{
+		case MSGTRACE_BAD_ROWS:
+			appendStringInfo(&detail, "More than " INT64_FORMAT " were set aside. ", status->limit);
+			append_position(&detail, status);
+			break;
 		case MSGTRACE_BAD_ROW:
 			append_position(&detail, status);
 			break;
@@ -382,22 +389,6 @@ msgtrace_error_raise(const MsgTraceStatus *status, const MsgTracePagerCounts *co
 }
 
 void
-msgtrace_error_bad_value(const char *column, const char *row_id)
-{
-	ErrorData *cause = CopyErrorData();
-
-	if (ERRCODE_TO_CATEGORY(cause->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
-		ReThrowError(cause); /* not the value's fault: a cancel, say */
-	FlushErrorState();
-	ereport(ERROR, errcode(fault_texts[MSGTRACE_BAD_ROW].sqlstate),
-			errmsg("a record in the answer to the message trace cannot be read"),
-			errdetail("Record %s, column \"%s\": %.*s.", row_id, column,
-					  pg_mbcliplen(cause->message, (int) strlen(cause->message), MAX_CAUSE),
-					  cause->message),
-			errhint("Declare the column as text to see what the service sends."));
-}
-
-void
 msgtrace_error_warn_of_skew(int64 seconds)
 {
 	ereport(
@@ -428,6 +419,20 @@ msgtrace_error_warn_of_refused_end(const MsgTraceSlice *refused)
 			errdetail("Rows from %s to %s are not in the result.", from,
 					  timestamptz_to_str(refused->to)),
 			errhint("Ask again in a minute."));
+}
+
+void
+msgtrace_error_warn_of_rejects(const MsgTraceRejects *rejects)
+{
+	const MsgTraceReject *first = &rejects->list[0];
+
+	ereport(WARNING, errcode(ERRCODE_FDW_INVALID_DATA_TYPE),
+			errmsg_plural("%d record that cannot be read was set aside",
+						  "%d records that cannot be read were set aside",
+						  (unsigned long) rejects->count, rejects->count),
+			errdetail("The first is record %s%s%s: %s.", first->id ? first->id : "without id",
+					  first->field ? ", field " : "", first->field ? first->field : "",
+					  first->reason));
 }
 
 void

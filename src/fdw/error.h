@@ -42,12 +42,6 @@ extern const char *msgtrace_error_permission_hint(const char *api, const char *r
 /* What to do when the service principal is missing. */
 extern const char *const msgtrace_error_principal_hint;
 
-/*
- * In a PG_CATCH, outside the error context: the input function of a column's
- * type has refused a value.  Raises an error that says which.
- */
-extern void msgtrace_error_bad_value(const char *column, const char *row_id);
-
 /* Warn of clocks that differ. */
 extern void msgtrace_error_warn_of_skew(int64 seconds);
 
@@ -56,6 +50,9 @@ extern void msgtrace_error_warn_of_retry_after(int seconds, int believed_ms);
 
 /* Warn of what the service would not be asked for. */
 extern void msgtrace_error_warn_of_refused_end(const MsgTraceSlice *refused);
+
+/* Warn of records that were set aside; there are some. */
+extern void msgtrace_error_warn_of_rejects(const MsgTraceRejects *rejects);
 
 /* Warn of characters that were replaced, as PostgreSQL cannot hold them. */
 extern void msgtrace_error_warn_of_replaced(int64 count);

@@ -15,11 +15,11 @@
 static void
 refuse_column(Relation relation, const char *column)
 {
-	const char *names[MSGTRACE_FIELDS + 1] = {"tenant"};
+	const char *names[MSGTRACE_FIELDS + 2] = {"tenant", "raw"};
 	const char *nearest;
 
 	for (int field = 0; field < MSGTRACE_FIELDS; field++)
-		names[field + 1] = msgtrace_field_info[field].column;
+		names[field + 2] = msgtrace_field_info[field].column;
 	nearest = msgtrace_nearest_name(column, names, lengthof(names));
 	ereport(
 		ERROR, errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
@@ -59,6 +59,8 @@ field_of_column(MsgTraceRelation *described, Relation relation, Form_pg_attribut
 		return field_of_property(described, property);
 	if (strcmp(column, "tenant") == 0)
 		return MSGTRACE_TENANT;
+	if (strcmp(column, "raw") == 0)
+		return MSGTRACE_RAW;
 	field = msgtrace_field_by_column(column);
 	if (field < 0)
 		refuse_column(relation, column);

@@ -17,6 +17,7 @@
 /* What stands for a column in place of a field. */
 #define MSGTRACE_NO_FIELD (-1) /* dropped */
 #define MSGTRACE_TENANT (-2)   /* the tenant's label */
+#define MSGTRACE_RAW (-3)	   /* the record as it was sent */
 
 typedef struct MsgTraceRelation
 {

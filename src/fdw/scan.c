@@ -17,6 +17,7 @@
 #include "fdw/options.h"
 #include "fdw/plan.h"
 #include "fdw/quals.h"
+#include "fdw/rejected.h"
 #include "fdw/tuple.h"
 #include "lib/ilist.h"
 #include "mb/pg_wchar.h"
@@ -35,6 +36,7 @@ typedef struct TraceScan
 	MsgTracePagerConfig pager_config;
 	bool warned; /* of a constant that the normal form excludes */
 	bool warned_of_retry_after;
+	bool warned_of_rejects; /* of this loop */
 
 	/* a loop's own: made at its first row, gone at a rescan */
 	MemoryContext loop_context;
@@ -130,6 +132,7 @@ msgtrace_begin_scan(ForeignScanState *node, int eflags)
 								 list_nth(plan->fdw_private, MSGTRACE_PLAN_COLUMNS),
 								 &scan->settings);
 	scan->pager_config.dialect = scan->settings.dialect;
+	scan->pager_config.reject = scan->settings.reject_bad_rows;
 	scan->pager_config.session = &scan->settings.session;
 	scan->pager_config.reader = msgtrace_tuple_reader(maker);
 	scan->pager_config.rows_per_day = scan->settings.rows_per_day;
@@ -152,6 +155,7 @@ begin_loop(ForeignScanState *node, TraceScan *scan)
 {
 	MemoryContext before = MemoryContextSwitchTo(scan->loop_context);
 
+	scan->warned_of_rejects = false;
 	msgtrace_query_init(&scan->query, scan->settings.page_size);
 	msgtrace_quals_evaluate(scan->kinds, scan->value_states, node->ss.ps.ps_ExprContext,
 							scan->settings.normalize, &scan->warned, &scan->query);
@@ -178,6 +182,16 @@ note_first_request(ForeignScanState *node, TraceScan *scan)
 	}
 }
 
+/* Once in a loop: at its end, or where the query wanted no more. */
+static void
+warn_of_rejects(TraceScan *scan)
+{
+	if (scan->warned_of_rejects || msgtrace_pager_counts(scan->pager)->rejected == 0)
+		return;
+	scan->warned_of_rejects = true;
+	msgtrace_error_warn_of_rejects(msgtrace_pager_rejects(scan->pager));
+}
+
 static void
 end_loop(ForeignScanState *node, TraceScan *scan)
 {
@@ -186,6 +200,8 @@ end_loop(ForeignScanState *node, TraceScan *scan)
 	note_first_request(node, scan);
 	msgtrace_stats_note_scan(scan->pager);
 	msgtrace_stats_add(&scan->earlier, scan->pager);
+	msgtrace_rejected_keep(scan->pager);
+	warn_of_rejects(scan);
 	msgtrace_log_scan_end(scan->log);
 	msgtrace_pager_close(scan->pager);
 	scan->pager = NULL;
@@ -248,7 +264,9 @@ end_of_rows(TraceScan *scan, MsgTracePagerResult result)
 
 	if (result == MSGTRACE_ERROR)
 		msgtrace_error_raise(&scan->status, counts);
+	msgtrace_rejected_keep(scan->pager);
 	msgtrace_log_scan_complete(scan->log);
+	warn_of_rejects(scan);
 	if (counts->replaced > 0)
 		msgtrace_error_warn_of_replaced(counts->replaced);
 }

@@ -30,6 +30,7 @@ add_pager_counts(MsgTracePagerCounts *sum, const MsgTracePagerCounts *counts)
 	sum->pages += earlier.pages;
 	sum->received += earlier.received;
 	sum->delivered += earlier.delivered;
+	sum->rejected += earlier.rejected;
 	sum->replaced += earlier.replaced;
 }
 
@@ -92,7 +93,7 @@ o365_msgtrace_last_scan(PG_FUNCTION_ARGS)
 	values[6] = Int64GetDatum(last_scan.pager.pages);
 	values[7] = Int64GetDatum(last_scan.session.bytes);
 	values[8] = Int64GetDatum(last_scan.pager.delivered);
-	values[9] = Int64GetDatum(0); /* a bad row is an error: none is rejected */
+	values[9] = Int64GetDatum(last_scan.pager.rejected);
 	values[10] = interval_of(last_scan.session.waited);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

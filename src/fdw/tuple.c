@@ -11,9 +11,10 @@
  */
 #include "fdw/tuple.h"
 
+#include "access/transam.h"
 #include "catalog/pg_type.h"
-#include "fdw/error.h"
 #include "fmgr.h"
+#include "net/compat.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -21,6 +22,8 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
+
+#include MSGTRACE_SOFT_ERROR_HEADER
 
 typedef enum Conversion
 {
@@ -42,8 +45,10 @@ typedef struct Column
 	Oid io_param;
 	int32 typmod;
 	Datum constant;
-	bool is_ip;	  /* may carry brackets and a port */
-	bool is_time; /* of a date/time type, and shows the row\'s time */
+	bool is_ip;		  /* may carry brackets and a port */
+	bool is_time;	  /* of a date/time type ... */
+	bool is_received; /* ... and shows the row's time */
+	bool is_builtin;  /* the type comes with the server */
 } Column;
 
 struct MsgTraceTupleMaker
@@ -75,34 +80,67 @@ time_text(TimestampTz time)
 static char *
 input_text(const Column *column, const MsgTraceRow *row, char *text)
 {
+	TimestampTz time;
+
 	if (column->is_ip)
 		return msgtrace_row_ip_address(pstrdup(text)); /* another column may show it whole */
-	if (column->is_time)
+	if (column->is_received)
 		return time_text(row->received);
+	if (column->is_time && *text == '/' && msgtrace_row_read_time(text, &time))
+		return time_text(time); /* /Date(ms)/ */
 	return text;
 }
 
-static Datum
-call_input(Column *column, const MsgTraceRecord *record, char *text)
+/* The value is at fault, rather than a cancel or memory. */
+static bool
+is_of_the_value(const ErrorData *error)
+{
+	int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	return category == ERRCODE_DATA_EXCEPTION ||
+		   category == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION; /* a domain's CHECK */
+}
+
+/*
+ * An input function that raises an error leaves a value that cannot be read.
+ * Those that report it softly (16+) can be followed by the next row, and so can
+ * the server's own, which hold nothing when they give up.  Anybody else's
+ * function may have left something open: its row cannot be set aside.
+ */
+static bool
+call_input(Column *column, char *text, Datum *value, MsgTraceBadValue *bad)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Datum value = (Datum) 0;
+	MsgTraceSoftError error = MSGTRACE_NO_SOFT_ERROR;
+	volatile bool read = false;
 
 	PG_TRY();
 	{
-		value = InputFunctionCall(&column->input, text, column->io_param, column->typmod);
+		read = msgtrace_input_softly(&column->input, text, column->io_param, column->typmod, &error,
+									 value);
+		if (!read)
+			bad->reason = msgtrace_soft_error_words(&error);
 	}
 	PG_CATCH();
 	{
+		ErrorData *thrown;
+
 		MemoryContextSwitchTo(context);
-		msgtrace_error_bad_value(column->name, record->values[MSGTRACE_ID]);
+		thrown = CopyErrorData();
+		if (!is_of_the_value(thrown))
+			ReThrowError(thrown);
+		FlushErrorState();
+		bad->reason = thrown->message;
+		bad->final = !column->is_builtin;
 	}
 	PG_END_TRY();
-	return value;
+	if (!read)
+		bad->reason = msgtrace_bad_row_shown(bad->reason);
+	return read;
 }
 
 static bool
-read_bigint(const char *text, Datum *value)
+read_bigint(const char *text, Datum *value, MsgTraceBadValue *bad)
 {
 	char *end;
 	int64 number;
@@ -110,12 +148,14 @@ read_bigint(const char *text, Datum *value)
 	errno = 0;
 	number = strtoll(text, &end, 10);
 	*value = Int64GetDatum(number);
-	return errno == 0 && end != text && *end == '\0';
+	if (errno == 0 && end != text && *end == '\0')
+		return true;
+	bad->reason = psprintf("it is no bigint: \"%s\"", msgtrace_bad_row_shown(text));
+	return false;
 }
 
 static bool
-convert(Column *column, const MsgTraceRecord *record, const MsgTraceRow *row, char *text,
-		Datum *value)
+convert(Column *column, const MsgTraceRow *row, char *text, Datum *value, MsgTraceBadValue *bad)
 {
 	switch (column->conversion)
 	{
@@ -134,38 +174,56 @@ convert(Column *column, const MsgTraceRecord *record, const MsgTraceRow *row, ch
 			*value = TimestampTzGetDatum(row->received);
 			return true;
 		case AS_BIGINT:
-			return read_bigint(text, value);
+			return read_bigint(text, value, bad);
 		default:
-			*value = call_input(column, record, input_text(column, row, text));
-			return true;
+			return call_input(column, input_text(column, row, text), value, bad);
 	}
+}
+
+/* What the parser took is JSON, and a json column's value is its text. */
+static bool
+fill_raw(Column *column, const MsgTraceRecord *record, Datum *value, MsgTraceBadValue *bad)
+{
+	if (column->conversion != AS_TEXT)
+		return call_input(column, pnstrdup(record->raw, record->raw_length), value, bad);
+	*value = PointerGetDatum(cstring_to_text_with_len(record->raw, (int) record->raw_length));
+	return true;
 }
 
 /* An object or array where a value belongs is shown as no value can be. */
 static bool
-fill_column(Column *column, const MsgTraceRecord *record, MsgTraceRow *row)
+fill_column(Column *column, const MsgTraceRecord *record, MsgTraceRow *row, MsgTraceBadValue *bad)
 {
+	Datum *value = &row->values[column->index];
 	char *text;
 
 	if (column->conversion == AS_CONSTANT)
 	{
-		row->values[column->index] = column->constant;
+		*value = column->constant;
 		row->nulls[column->index] = false;
 		return true;
 	}
+	if (column->field == MSGTRACE_RAW)
+	{
+		row->nulls[column->index] = false;
+		return fill_raw(column, record, value, bad);
+	}
 	if (record->nested[column->field])
+	{
+		bad->reason = pstrdup("an object or array stands in place of a value");
 		return false;
+	}
 	text = record->values[column->field];
 	if (text == NULL)
 		return true;
 	if (column->is_ip && *text == '\0')
 		return true; /* "" is no address, in normal form or not */
 	row->nulls[column->index] = false;
-	return convert(column, record, row, text, &row->values[column->index]);
+	return convert(column, row, text, value, bad);
 }
 
 static bool
-build(void *arg, MsgTraceRecord *record, MsgTraceRow *row, const char **bad)
+build(void *arg, MsgTraceRecord *record, MsgTraceRow *row, MsgTraceBadValue *bad)
 {
 	MsgTraceTupleMaker *maker = arg;
 
@@ -174,9 +232,9 @@ build(void *arg, MsgTraceRecord *record, MsgTraceRow *row, const char **bad)
 	memset(row->nulls, true, maker->natts * sizeof(bool));
 	for (int i = 0; i < maker->column_count; i++)
 	{
-		if (!fill_column(&maker->columns[i], record, row))
+		if (!fill_column(&maker->columns[i], record, row, bad))
 		{
-			*bad = maker->columns[i].name;
+			bad->field = maker->columns[i].name;
 			return false;
 		}
 	}
@@ -186,7 +244,7 @@ build(void *arg, MsgTraceRecord *record, MsgTraceRow *row, const char **bad)
 static Conversion
 conversion_of(int field, Form_pg_attribute attribute)
 {
-	if (attribute->atttypid == TEXTOID)
+	if (attribute->atttypid == TEXTOID || (field == MSGTRACE_RAW && attribute->atttypid == JSONOID))
 		return AS_TEXT;
 	if (attribute->atttypid == UUIDOID && field == MSGTRACE_ID)
 		return AS_KEY_UUID;
@@ -208,8 +266,9 @@ set_up_column(Column *column, Form_pg_attribute attribute, int field, const char
 	column->name = pstrdup(NameStr(attribute->attname));
 	column->typmod = attribute->atttypmod;
 	column->is_ip = attribute->atttypid == INETOID;
-	column->is_time = field == MSGTRACE_RECEIVED &&
-					  TypeCategory(attribute->atttypid) == TYPCATEGORY_DATETIME;
+	column->is_time = TypeCategory(attribute->atttypid) == TYPCATEGORY_DATETIME;
+	column->is_received = column->is_time && field == MSGTRACE_RECEIVED;
+	column->is_builtin = attribute->atttypid < FirstUnpinnedObjectId;
 	column->conversion = conversion_of(field, attribute);
 	getTypeInputInfo(attribute->atttypid, &function, &column->io_param);
 	fmgr_info(function, &column->input);

@@ -45,6 +45,26 @@
 #define msgtrace_server_aclcheck(server, user, mode) pg_foreign_server_aclcheck(server, user, mode)
 #endif
 
+/* 16: an input function may say of a value that it is bad without raising an error */
+#if PG_VERSION_NUM >= 160000
+#define MSGTRACE_SOFT_ERROR_HEADER "nodes/miscnodes.h"
+#define MsgTraceSoftError ErrorSaveContext
+#define MSGTRACE_NO_SOFT_ERROR                             \
+	{                                                      \
+		.type = T_ErrorSaveContext, .details_wanted = true \
+	}
+#define msgtrace_soft_error_words(error) ((error)->error_data->message)
+#define msgtrace_input_softly(function, text, io_param, typmod, error, value) \
+	InputFunctionCallSafe(function, text, io_param, typmod, (Node *) (error), value)
+#else
+#define MSGTRACE_SOFT_ERROR_HEADER "fmgr.h"
+#define MsgTraceSoftError int
+#define MSGTRACE_NO_SOFT_ERROR 0
+#define msgtrace_soft_error_words(error) NULL
+#define msgtrace_input_softly(function, text, io_param, typmod, error, value) \
+	((void) (error), *(value) = InputFunctionCall(function, text, io_param, typmod), true)
+#endif
+
 /* 17 and 18: more arguments where paths are made */
 #if PG_VERSION_NUM >= 180000
 #define msgtrace_foreignscan_path(root, rel, rows, startup, total, outer) \

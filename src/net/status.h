@@ -45,6 +45,7 @@ typedef enum MsgTraceFault
 	/* what the answer was worth */
 	MSGTRACE_UNREADABLE,   /* not the document that was asked for */
 	MSGTRACE_BAD_ROW,	   /* one record of it cannot be read */
+	MSGTRACE_BAD_ROWS,	   /* so many that it is no matter of records */
 	MSGTRACE_FOREIGN_LINK, /* next link to another scheme, host or port */
 	MSGTRACE_BAD_LINK,	   /* next link refused, repeated or endless */
 	/* our own limits */

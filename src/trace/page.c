@@ -7,115 +7,128 @@
  * and then turned into a row at once, so that no document tree is ever built.
  * The parser's strings for one record live in a context that is reset after it.
  *
- * The shape of a page, members in any order, unknown ones skipped:
+ * The shapes of a page, members in any order, unknown ones skipped; those within
+ * "d" are the Reporting web service's, and the last one cannot carry a link:
  *
  *		{ "value": [ {record}, ... ], "@odata.nextLink": "https://..." }
+ *		{ "d": { "results": [ {record}, ... ], "__next": "https://..." } }
+ *		{ "d": [ {record}, ... ] }
+ *
+ * A page that the parser gives up is looked at once more: what is wrong may stand
+ * in some of its records only (bad_row.c).
  *
  *-------------------------------------------------------------------------
  */
 #include "trace/page.h"
 
-#include <ctype.h>
-
 #include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "net/compat.h"
+#include "trace/escape.h"
 #include "utils/memutils.h"
 
-/* How deep a token stands: the page's object, its value array, a record. */
-enum
-{
-	IN_PAGE = 1,
-	IN_VALUE = 2,
-	IN_RECORD = 3
-};
-
+/* What a member of the page, or of the object within "d", is to us. */
 typedef enum PageMember
 {
 	OTHER_MEMBER,
-	VALUE_MEMBER,
-	LINK_MEMBER
+	ROWS_MEMBER,
+	LINK_MEMBER,
+	WRAPPER_MEMBER /* "d" */
 } PageMember;
 
 typedef struct PageParser
 {
 	const MsgTracePageReader *reader;
 	MsgTracePage *page;
-	MsgTraceStatus *status;
 	MemoryContext page_context;
 	MemoryContext record_context;
-	int depth;
+	const char *body;
+	MsgTraceMends mends;
+	MsgTraceBrokenRecords broken;
+	JsonLexContext *lexer;
+	bool survey; /* only the first record is looked for */
+
+	int depth;		   /* of objects and arrays that are open */
+	int rows_depth;	   /* of the array of records; 0 = it is not open */
 	PageMember member; /* of the page's object, where we are in it */
+	PageMember inner;  /* ... and of the one within "d" */
 	bool value_seen;
-	int elements;		  /* of the value array ... */
-	int records;		  /* ... and how many of them were objects */
 	bool link_unreadable; /* there is one, but it is no string */
-	int field;			  /* of the record, where we are in it; -1 = unknown */
-	int next_field;		  /* what is expected after it: records are alike */
+	int elements;		  /* of the array; not all are objects, perhaps */
+	const char *first_record;
+	const char *record_start;
+	int next_broken;
+	int field;		/* of the record, where we are in it; -1 = unknown */
+	int next_field; /* what is expected after it: records are alike */
 	MsgTraceRecord record;
 	int field_count;
 	int rows_size; /* allocated in page->rows */
+	int bad_size;  /* likewise */
 } PageParser;
 
-/* ------------------------------------------------------------- escapes */
+/* ------------------------------------------------------------- bad rows */
 
-static bool
-is_hex4(const char *text, unsigned int *value)
+static void
+set_aside(PageParser *parser, const MsgTraceBadRow *bad)
 {
-	*value = 0;
-	for (int i = 0; i < 4; i++)
-	{
-		unsigned char c = (unsigned char) text[i];
+	MsgTracePage *page = parser->page;
 
-		if (!isxdigit(c))
-			return false;
-		*value = *value << 4 | (unsigned int) (isdigit(c) ? c - '0' : (c | 0x20) - 'a' + 10);
+	if (page->bad_count == parser->bad_size)
+	{
+		parser->bad_size = Max(8, parser->bad_size * 2);
+		page->bad_rows = page->bad_rows ? repalloc_huge(page->bad_rows,
+														parser->bad_size * sizeof(MsgTraceBadRow))
+										: palloc(parser->bad_size * sizeof(MsgTraceBadRow));
 	}
-	return true;
+	page->bad_rows[page->bad_count++] = *bad;
 }
 
-static bool
-is_low_surrogate_escape(const char *text, const char *end)
+static const char *
+keep(const char *text)
 {
-	unsigned int code;
-
-	return end - text >= 6 && text[0] == '\\' && text[1] == 'u' && is_hex4(text + 2, &code) &&
-		   code >= 0xDC00 && code <= 0xDFFF;
+	return text ? pstrdup(text) : NULL;
 }
 
-/* Backslashes stand in strings only; elsewhere the parser will complain. */
-int
-msgtrace_page_mend_escapes(char *body, size_t length)
+/* In the page's context: the record's own is about to be reset. */
+static void
+note_bad_value(PageParser *parser, const MsgTraceBadValue *value)
 {
-	char *end = body + length;
-	char *at = body;
-	int replaced = 0;
+	char **values = parser->record.values;
+	MsgTraceBadRow bad = {.id = keep(values[MSGTRACE_ID]),
+						  .recipient = keep(values[MSGTRACE_RECIPIENT]),
+						  .received = keep(values[MSGTRACE_RECEIVED]),
+						  .field = value->field,
+						  .reason = keep(value->reason),
+						  .final = value->final,
+						  .raw_length = parser->record.raw_length};
 
-	while ((at = memchr(at, '\\', end - at)) != NULL)
-	{
-		unsigned int code;
+	bad.raw = memcpy(MemoryContextAllocHuge(parser->page_context, bad.raw_length),
+					 parser->record.raw, bad.raw_length);
+	set_aside(parser, &bad);
+}
 
-		if (end - at < 6 || at[1] != 'u' || !is_hex4(at + 2, &code))
-		{
-			if (end - at < 2)
-				break;
-			at += 2; /* the pair \\ is one escape: skip its second half */
-			continue;
-		}
-		if (code >= 0xD800 && code <= 0xDBFF && is_low_surrogate_escape(at + 6, end))
-		{
-			at += 12;
-			continue;
-		}
-		if (code == 0 || (code >= 0xD800 && code <= 0xDFFF))
-		{
-			memcpy(at + 2, "fffd", 4);
-			replaced++;
-		}
-		at += 6;
-	}
-	return replaced;
+/* Has this record been blanked out?  Both come in the order of the document. */
+static const MsgTraceBadRow *
+broken_record(PageParser *parser)
+{
+	MsgTraceBrokenRecords *broken = &parser->broken;
+
+	if (parser->next_broken == broken->count ||
+		broken->list[parser->next_broken].start != parser->record_start)
+		return NULL;
+	return &broken->list[parser->next_broken++].bad;
+}
+
+static void
+note_broken(PageParser *parser, const MsgTraceBadRow *broken)
+{
+	MsgTraceBadRow bad = *broken;
+
+	/* its copy was made of the mended document */
+	bad.raw = msgtrace_escape_restore(&parser->mends, parser->body, parser->record_start,
+									  unconstify(char *, broken->raw), broken->raw_length);
+	set_aside(parser, &bad);
 }
 
 /* ----------------------------------------------------- a record's life */
@@ -123,6 +136,9 @@ msgtrace_page_mend_escapes(char *body, size_t length)
 static void
 begin_record(PageParser *parser)
 {
+	parser->record_start = parser->lexer->token_start;
+	if (parser->first_record == NULL)
+		parser->first_record = parser->record_start;
 	MemoryContextSwitchTo(parser->record_context);
 	memset(parser->record.values, 0, parser->field_count * sizeof(char *));
 	memset(parser->record.nested, 0, parser->field_count * sizeof(bool));
@@ -143,52 +159,87 @@ new_row(PageParser *parser)
 	return &page->rows[page->count];
 }
 
+/* The record as it was sent, from brace to brace. */
 static void
-note_bad_row(PageParser *parser, const char *field)
+find_raw(PageParser *parser)
 {
-	MsgTraceStatus *status = parser->status;
+	MsgTraceRecord *record = &parser->record;
 
-	if (status->fault != MSGTRACE_OK)
-		return; /* the first one is named */
-	status->fault = MSGTRACE_BAD_ROW;
-	status->field = field;
-	status->row_id = msgtrace_status_keep(status, parser->record.values[MSGTRACE_ID]);
+	record->raw_length = (size_t) (parser->lexer->prev_token_terminator - parser->record_start);
+	record->raw = msgtrace_escape_original(&parser->mends, parser->body, parser->record_start,
+										   record->raw_length);
 }
 
 static void
-end_record(PageParser *parser)
+read_record(PageParser *parser)
 {
 	const MsgTracePageReader *reader = parser->reader;
 	MsgTraceRow *row = new_row(parser);
+	MsgTraceBadValue bad = {0};
 	MsgTraceField bad_field;
-	const char *bad;
 
+	find_raw(parser);
 	if (reader->normalize)
 		msgtrace_row_normalize(&parser->record);
 	MemoryContextSwitchTo(parser->page_context);
-	if (!msgtrace_row_read(&parser->record, row, &bad_field))
-		note_bad_row(parser, parser->reader->dialect->properties[bad_field]);
+	if (!msgtrace_row_read(&parser->record, row, &bad_field, &bad.reason))
+	{
+		bad.field = reader->dialect->properties[bad_field];
+		note_bad_value(parser, &bad);
+	}
 	else if (!reader->build(reader->arg, &parser->record, row, &bad))
-		note_bad_row(parser, bad);
+		note_bad_value(parser, &bad);
 	else
 	{
 		row->recipient = pstrdup(row->recipient);
 		parser->page->count++;
 	}
+}
+
+static void
+end_record(PageParser *parser)
+{
+	const MsgTraceBadRow *broken = broken_record(parser);
+
+	if (broken)
+	{
+		MemoryContextSwitchTo(parser->page_context);
+		note_broken(parser, broken);
+	}
+	else if (!parser->survey)
+		read_record(parser);
+	MemoryContextSwitchTo(parser->page_context);
 	MemoryContextReset(parser->record_context);
-	parser->records++;
+	parser->page->records++;
 	CHECK_FOR_INTERRUPTS();
 }
 
 /* ------------------------------------------------ the parser's actions */
 
+/* What the value is to us that begins in the innermost open object or array. */
+static PageMember
+value_at_hand(const PageParser *parser)
+{
+	if (parser->depth == 1)
+		return parser->member;
+	if (parser->depth == 2 && parser->member == WRAPPER_MEMBER && parser->rows_depth == 0)
+		return parser->inner;
+	return OTHER_MEMBER;
+}
+
+static bool
+is_in_record(const PageParser *parser)
+{
+	return parser->rows_depth > 0 && parser->depth == parser->rows_depth + 1;
+}
+
 /* An object or array as a page's link or a record's value: neither can be used. */
 static void
 note_nested(PageParser *parser)
 {
-	if (parser->depth == IN_PAGE + 1 && parser->member == LINK_MEMBER)
+	if (value_at_hand(parser) == LINK_MEMBER)
 		parser->link_unreadable = true;
-	else if (parser->depth == IN_RECORD + 1 && parser->member == VALUE_MEMBER && parser->field >= 0)
+	else if (is_in_record(parser) && parser->field >= 0)
 		parser->record.nested[parser->field] = true;
 }
 
@@ -197,11 +248,10 @@ on_object_start(void *state)
 {
 	PageParser *parser = state;
 
+	note_nested(parser);
 	parser->depth++;
-	if (parser->depth == IN_RECORD && parser->member == VALUE_MEMBER)
+	if (is_in_record(parser))
 		begin_record(parser);
-	else
-		note_nested(parser);
 	MSGTRACE_JSON_CONTINUE;
 }
 
@@ -210,7 +260,7 @@ on_object_end(void *state)
 {
 	PageParser *parser = state;
 
-	if (parser->depth == IN_RECORD && parser->member == VALUE_MEMBER)
+	if (is_in_record(parser))
 		end_record(parser);
 	parser->depth--;
 	MSGTRACE_JSON_CONTINUE;
@@ -220,12 +270,16 @@ static MsgTraceJsonResult
 on_array_start(void *state)
 {
 	PageParser *parser = state;
+	PageMember value = value_at_hand(parser);
 
+	note_nested(parser);
 	parser->depth++;
-	if (parser->depth == IN_VALUE && parser->member == VALUE_MEMBER)
+	if (value == ROWS_MEMBER || value == WRAPPER_MEMBER)
+	{
+		parser->rows_depth = parser->depth;
 		parser->value_seen = true;
-	else
-		note_nested(parser);
+		parser->page->linkless = value == WRAPPER_MEMBER;
+	}
 	MSGTRACE_JSON_CONTINUE;
 }
 
@@ -234,6 +288,8 @@ on_array_end(void *state)
 {
 	PageParser *parser = state;
 
+	if (parser->depth == parser->rows_depth)
+		parser->rows_depth = 0;
 	parser->depth--;
 	MSGTRACE_JSON_CONTINUE;
 }
@@ -263,14 +319,25 @@ find_field(PageParser *parser, const char *name)
 	return -1;
 }
 
+/* Reporting's links have been seen under both names. */
 static PageMember
-page_member(const char *name)
+page_member(const PageParser *parser, const char *name)
 {
 	if (strcmp(name, "value") == 0)
-		return VALUE_MEMBER;
-	if (strcmp(name, "@odata.nextLink") == 0)
+		return ROWS_MEMBER;
+	if (strcmp(name, "@odata.nextLink") == 0 || strcmp(name, "odata.nextLink") == 0)
 		return LINK_MEMBER;
+	if (parser->reader->dialect->wrapped && strcmp(name, "d") == 0)
+		return WRAPPER_MEMBER;
 	return OTHER_MEMBER;
+}
+
+static PageMember
+inner_member(const char *name)
+{
+	if (strcmp(name, "results") == 0)
+		return ROWS_MEMBER;
+	return strcmp(name, "__next") == 0 ? LINK_MEMBER : OTHER_MEMBER;
 }
 
 static MsgTraceJsonResult
@@ -278,10 +345,15 @@ on_field_start(void *state, char *name, bool is_null pg_attribute_unused())
 {
 	PageParser *parser = state;
 
-	if (parser->depth == IN_PAGE)
-		parser->member = page_member(name);
-	else if (parser->depth == IN_RECORD && parser->member == VALUE_MEMBER)
+	if (is_in_record(parser))
 		parser->field = find_field(parser, name);
+	else if (parser->depth == 1)
+	{
+		parser->member = page_member(parser, name);
+		parser->inner = OTHER_MEMBER;
+	}
+	else if (parser->depth == 2 && parser->member == WRAPPER_MEMBER)
+		parser->inner = inner_member(name);
 	MSGTRACE_JSON_CONTINUE;
 }
 
@@ -290,13 +362,16 @@ on_scalar(void *state, char *token, JsonTokenType type)
 {
 	PageParser *parser = state;
 
-	if (parser->depth == IN_PAGE && parser->member == LINK_MEMBER)
+	if (is_in_record(parser))
+	{
+		if (parser->field >= 0)
+			parser->record.values[parser->field] = type == JSON_TOKEN_NULL ? NULL : token;
+	}
+	else if (value_at_hand(parser) == LINK_MEMBER)
 	{
 		parser->page->next_link = type == JSON_TOKEN_STRING ? token : NULL;
 		parser->link_unreadable = type != JSON_TOKEN_STRING && type != JSON_TOKEN_NULL;
 	}
-	else if (parser->depth == IN_RECORD && parser->member == VALUE_MEMBER && parser->field >= 0)
-		parser->record.values[parser->field] = type == JSON_TOKEN_NULL ? NULL : token;
 	MSGTRACE_JSON_CONTINUE;
 }
 
@@ -305,25 +380,31 @@ on_element_start(void *state, bool is_null pg_attribute_unused())
 {
 	PageParser *parser = state;
 
-	if (parser->depth == IN_VALUE && parser->member == VALUE_MEMBER)
+	if (parser->rows_depth > 0 && parser->depth == parser->rows_depth)
 		parser->elements++;
 	MSGTRACE_JSON_CONTINUE;
 }
 
 /* ----------------------------------------------------------- the page */
 
-static bool
-unreadable(MsgTraceStatus *status, const char *words)
+/* Before each of the readings. */
+static void
+start_over(PageParser *parser)
 {
-	status->fault = MSGTRACE_UNREADABLE;
-	status->words = msgtrace_status_keep(status, words);
-	return false;
+	parser->depth = parser->rows_depth = 0;
+	parser->member = parser->inner = OTHER_MEMBER;
+	parser->value_seen = parser->link_unreadable = false;
+	parser->elements = 0;
+	parser->next_broken = 0;
+	parser->page->count = parser->page->bad_count = parser->page->records = 0;
+	parser->page->next_link = NULL;
+	parser->page->linkless = false;
 }
 
-static bool
+/* NULL, or what the parser has against it. */
+static const char *
 parse(PageParser *parser, char *body, size_t length)
 {
-	JsonLexContext *lexer = msgtrace_json_lexer(body, length);
 	JsonSemAction actions = {.semstate = parser,
 							 .object_start = on_object_start,
 							 .object_end = on_object_end,
@@ -334,27 +415,57 @@ parse(PageParser *parser, char *body, size_t length)
 							 .scalar = on_scalar};
 	JsonParseErrorType result;
 
-	result = pg_parse_json(lexer, &actions);
+	start_over(parser);
+	parser->lexer = msgtrace_json_lexer(body, length);
+	result = pg_parse_json(parser->lexer, &actions);
 	MemoryContextSwitchTo(parser->page_context); /* it may have ended in a record */
-	if (result != JSON_SUCCESS)
-		return unreadable(parser->status, json_errdetail(result, lexer));
-	if (!parser->value_seen)
-		return unreadable(parser->status, "There is no array \"value\" in the document.");
-	if (parser->records != parser->elements)
-		return unreadable(parser->status, "The array \"value\" has an element that is no object.");
-	if (parser->link_unreadable)
-		return unreadable(parser->status, "The link to the next page is no string.");
-	return parser->status->fault == MSGTRACE_OK;
+	return result == JSON_SUCCESS ? NULL : json_errdetail(result, parser->lexer);
 }
 
-static bool
-check_encoding(const char *body, size_t length, MsgTraceStatus *status)
+static const char *
+wrong_encoding(const char *body, size_t length)
 {
 	int valid = pg_encoding_verifymbstr(PG_UTF8, body, (int) length);
 
 	if ((size_t) valid == length)
-		return true;
-	return unreadable(status, psprintf("Byte %d of the document is not valid UTF-8.", valid + 1));
+		return NULL;
+	return psprintf("Byte %d of the document is not valid UTF-8.", valid + 1);
+}
+
+/* A document that is JSON: is it a page? */
+static const char *
+wrong_shape(const PageParser *parser)
+{
+	if (!parser->value_seen)
+		return "There is no array \"value\" in the document.";
+	if (parser->page->records != parser->elements)
+		return "The array of records has an element that is no object.";
+	if (parser->link_unreadable)
+		return "The link to the next page is no string.";
+	return NULL;
+}
+
+/* Read all of it; NULL, or what is wrong with it as a document. */
+static const char *
+read_document(PageParser *parser, char *body, size_t length)
+{
+	const char *wrong = wrong_encoding(body, length);
+
+	parser->survey = wrong != NULL;
+	if (wrong)
+		(void) parse(parser, body, length); /* to see where the records begin */
+	else if ((wrong = parse(parser, body, length)) == NULL)
+		return wrong_shape(parser);
+	if (parser->first_record == NULL)
+		return wrong;
+
+	msgtrace_bad_row_isolate(unconstify(char *, parser->first_record), body + length,
+							 parser->reader->dialect, &parser->broken);
+	if (parser->broken.count == 0 || wrong_encoding(body, length))
+		return wrong;
+	parser->survey = false;
+	wrong = parse(parser, body, length);
+	return wrong ? wrong : wrong_shape(parser);
 }
 
 static void
@@ -362,6 +473,7 @@ set_up(PageParser *parser)
 {
 	MsgTracePage *page = parser->page;
 
+	memset(page, 0, sizeof(*page));
 	parser->field_count = MSGTRACE_FIELDS + parser->reader->extra_count;
 	parser->record.values = palloc(parser->field_count * sizeof(char *));
 	parser->record.nested = palloc(parser->field_count * sizeof(bool));
@@ -369,8 +481,6 @@ set_up(PageParser *parser)
 												   ALLOCSET_DEFAULT_SIZES);
 	parser->rows_size = 1024;
 	page->rows = palloc(parser->rows_size * sizeof(MsgTraceRow));
-	page->count = 0;
-	page->next_link = NULL;
 }
 
 bool
@@ -378,13 +488,19 @@ msgtrace_page_read(MsgTracePage *page, const MsgTracePageReader *reader, char *b
 				   MemoryContext context, MsgTraceStatus *status)
 {
 	PageParser parser = {
-		.reader = reader, .page = page, .status = status, .page_context = context, .field = -1};
+		.reader = reader, .page = page, .page_context = context, .body = body, .field = -1};
 	MemoryContext before = MemoryContextSwitchTo(context);
-	bool readable;
+	const char *wrong;
 
 	set_up(&parser);
-	page->replaced = msgtrace_page_mend_escapes(body, length);
-	readable = check_encoding(body, length, status) && parse(&parser, body, length);
+	msgtrace_escape_mend(body, length, &parser.mends);
+	page->replaced = parser.mends.count;
+	wrong = read_document(&parser, body, length);
+	if (wrong)
+	{
+		status->fault = MSGTRACE_UNREADABLE;
+		status->words = msgtrace_status_keep(status, wrong);
+	}
 	MemoryContextSwitchTo(before);
-	return readable;
+	return wrong == NULL;
 }

@@ -11,8 +11,17 @@
 #include "postgres.h"
 
 #include "net/status.h"
+#include "trace/bad_row.h"
 #include "trace/dialect.h"
 #include "trace/row.h"
+
+/* What is wrong with a value. */
+typedef struct MsgTraceBadValue
+{
+	const char *field;	/* the property or column */
+	const char *reason; /* in words, allocated */
+	bool final;			/* not even "reject" can set its row aside */
+} MsgTraceBadValue;
 
 /* What a page is read for. */
 typedef struct MsgTracePageReader
@@ -25,10 +34,10 @@ typedef struct MsgTracePageReader
 	bool normalize;
 
 	/*
-	 * Turns a record into the values of a row; false leaves the field at fault
-	 * in `bad`.  It may keep what it allocates, and raise errors.
+	 * Turns a record into the values of a row; false says in `bad` what cannot be
+	 * read.  It may keep what it allocates, and raise errors.
 	 */
-	bool (*build)(void *arg, MsgTraceRecord *record, MsgTraceRow *row, const char **bad);
+	bool (*build)(void *arg, MsgTraceRecord *record, MsgTraceRow *row, MsgTraceBadValue *bad);
 	void *arg;
 } MsgTracePageReader;
 
@@ -36,22 +45,19 @@ typedef struct MsgTracePage
 {
 	MsgTraceRow *rows;
 	int count;
-	char *next_link; /* NULL on the last page */
+	MsgTraceBadRow *bad_rows; /* what cannot be read */
+	int bad_count;
+	int records;	 /* of all kinds */
+	char *next_link; /* as sent; NULL on the last page */
+	bool linkless;	 /* of a shape that cannot carry a link */
 	int replaced;	 /* characters that text cannot hold, now U+FFFD */
 } MsgTracePage;
 
 /*
  * Read a whole page into `context`; `body` is changed.  False, with the facts in
- * `status`, when it is no page or has a row that cannot be read: then nothing
- * of it is delivered.
+ * `status`, when it is no page; then it has no rows.
  */
 extern bool msgtrace_page_read(MsgTracePage *page, const MsgTracePageReader *reader, char *body,
 							   size_t length, MemoryContext context, MsgTraceStatus *status);
-
-/*
- * Replace the escapes of characters that a text cannot hold, \u0000 and lone
- * surrogates, by that of U+FFFD; returns how many.
- */
-extern int msgtrace_page_mend_escapes(char *body, size_t length);
 
 #endif /* MSGTRACE_PAGE_H */

@@ -73,6 +73,7 @@ struct MsgTracePager
 	bool signed_in_anew;	   /* because of a clock beyond belief */
 	instr_time started_at;	   /* when service_time_at_start was that */
 	char *first_url;
+	MsgTraceRejects rejects;
 
 	MsgTraceSlicer slicer;
 	MsgTraceSlice slice; /* being read, as it was cut */
@@ -80,9 +81,10 @@ struct MsgTracePager
 	MsgTraceKeyset *keyset;
 	MsgTraceSlice parts[MAX_PARTS]; /* of the slice, still to be read; top = at hand */
 	int part_count;
-	int part_pages;	   /* read of the part at hand */
-	int page_size;	   /* asked for; smaller after trouble */
-	bool clamped_anew; /* this part's window was refused once */
+	int part_pages;		/* read of the part at hand */
+	int64 part_records; /* in them */
+	int page_size;		/* asked for; smaller after trouble */
+	bool clamped_anew;	/* this part's window was refused once */
 
 	char *url; /* being fetched */
 	bool url_is_link;
@@ -104,6 +106,8 @@ msgtrace_pager_open(MemoryContext context, const MsgTracePagerConfig *config,
 												 ALLOCSET_DEFAULT_SIZES);
 	pager->page_context = AllocSetContextCreate(context, "o365_msgtrace page",
 												ALLOCSET_DEFAULT_SIZES);
+	msgtrace_rejects_init(&pager->rejects, AllocSetContextCreate(context, "o365_msgtrace rejects",
+																 ALLOCSET_DEFAULT_SIZES));
 	pager->page_size = query->page_size;
 	pager->state = UNSTARTED;
 	return pager;
@@ -267,6 +271,7 @@ static void
 begin_part(MsgTracePager *pager)
 {
 	pager->part_pages = 0;
+	pager->part_records = 0;
 	fetch(pager,
 		  pager->config->dialect->list_url(pager->config->session->report_url, pager->query,
 										   part_at_hand(pager), pager->page_size),
@@ -400,6 +405,56 @@ shorten_slice(MsgTracePager *pager)
 }
 
 static void
+name_bad_row(MsgTraceStatus *status, const MsgTraceBadRow *bad)
+{
+	status->row_id = msgtrace_status_keep(status, bad->id);
+	status->field = msgtrace_status_keep(status, bad->field);
+	status->words = msgtrace_status_keep(status, bad->reason);
+	status->limit = MSGTRACE_MAX_REJECTS;
+}
+
+/* False when the scan ends with them.  A neighbour's bad rows are left to it. */
+static bool
+take_bad_rows(MsgTracePager *pager)
+{
+	const MsgTracePage *page = &pager->page;
+
+	for (int i = 0; i < page->bad_count; i++)
+	{
+		const MsgTraceBadRow *bad = &page->bad_rows[i];
+		bool reject = pager->config->reject && !bad->final;
+
+		if (msgtrace_rejects_is_neighbours(bad, part_at_hand(pager)))
+			continue;
+		if (!reject || !msgtrace_rejects_add(&pager->rejects, bad, pager->config->dialect))
+		{
+			name_bad_row(pager->status, bad);
+			fail(pager, reject ? MSGTRACE_BAD_ROWS : MSGTRACE_BAD_ROW);
+			return false;
+		}
+	}
+	pager->counts.rejected = pager->rejects.count;
+	return true;
+}
+
+/* Where the page leads; of one that cannot say so, only an empty one is the last. */
+static char *
+next_url(MsgTracePager *pager)
+{
+	const MsgTraceDialect *dialect = pager->config->dialect;
+	const char *report_url = pager->config->session->report_url;
+	const MsgTracePage *page = &pager->page;
+
+	if (page->next_link)
+		return dialect->resolve_link(report_url, page->next_link);
+	if (page->linkless && page->records > 0)
+		return dialect->page_after(
+			dialect->list_url(report_url, pager->query, part_at_hand(pager), pager->page_size),
+			pager->part_records);
+	return NULL;
+}
+
+static void
 take_page(MsgTracePager *pager)
 {
 	const MsgTraceHttpReply *reply = msgtrace_session_reply(pager->session);
@@ -411,7 +466,11 @@ take_page(MsgTracePager *pager)
 		fail(pager, pager->status->fault);
 		return;
 	}
+	if (!take_bad_rows(pager))
+		return;
 	pager->part_pages++;
+	pager->part_records += pager->page.records;
+	pager->page.next_link = next_url(pager);
 	pager->counts.pages++;
 	pager->counts.received += pager->page.count;
 	pager->counts.replaced += pager->page.replaced;
@@ -496,16 +555,11 @@ is_endless(const MsgTracePager *pager)
 static void
 follow_link(MsgTracePager *pager)
 {
-	char *link;
+	char *link = pager->page.next_link;
 
-	if (pager->page.next_link == NULL)
-	{
+	if (link == NULL)
 		end_part(pager);
-		return;
-	}
-	link = pager->config->dialect->resolve_link(pager->config->session->report_url,
-												pager->page.next_link);
-	if (!msgtrace_http_same_origin(link, pager->config->session->report_url))
+	else if (!msgtrace_http_same_origin(link, pager->config->session->report_url))
 	{
 		pager->status->words = msgtrace_status_keep_url(pager->status, link);
 		fail(pager, MSGTRACE_FOREIGN_LINK);
@@ -631,6 +685,12 @@ const MsgTraceSessionCounts *
 msgtrace_pager_session_counts(const MsgTracePager *pager)
 {
 	return pager->session ? msgtrace_session_counts(pager->session) : &pager->session_counts;
+}
+
+const MsgTraceRejects *
+msgtrace_pager_rejects(const MsgTracePager *pager)
+{
+	return &pager->rejects;
 }
 
 const char *

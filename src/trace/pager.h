@@ -15,6 +15,7 @@
 #include "trace/dialect.h"
 #include "trace/page.h"
 #include "trace/query.h"
+#include "trace/rejects.h"
 #include "trace/slice.h"
 
 typedef struct MsgTracePager MsgTracePager;
@@ -32,6 +33,7 @@ typedef struct MsgTracePagerConfig
 	const MsgTraceSessionConfig *session;
 	const MsgTraceDialect *dialect;
 	const MsgTracePageReader *reader;
+	bool reject;		 /* rows that cannot be read are set aside */
 	double rows_per_day; /* expected of the query, until the density is seen */
 } MsgTracePagerConfig;
 
@@ -46,6 +48,7 @@ typedef struct MsgTracePagerCounts
 	int64 pages;					   /* read */
 	int64 received;					   /* rows in them */
 	int64 delivered;				   /* of those, within their slice and for the first time */
+	int64 rejected;					   /* records set aside, each counted once */
 	int64 replaced;					   /* characters that text cannot hold */
 } MsgTracePagerCounts;
 
@@ -63,6 +66,9 @@ extern void msgtrace_pager_wait(MsgTracePager *pager);
 
 extern const MsgTracePagerCounts *msgtrace_pager_counts(const MsgTracePager *pager);
 extern const MsgTraceSessionCounts *msgtrace_pager_session_counts(const MsgTracePager *pager);
+
+/* The records set aside so far; they live as long as the pager's context. */
+extern const MsgTraceRejects *msgtrace_pager_rejects(const MsgTracePager *pager);
 
 /* The URL of the first list request, without which nothing was asked; or NULL. */
 extern const char *msgtrace_pager_first_url(const MsgTracePager *pager);

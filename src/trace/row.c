@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 
+#include "trace/bad_row.h"
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
@@ -60,6 +61,35 @@ read_date(const char *text, int64 *days)
 	return true;
 }
 
+#define DATE_PREFIX "/Date("
+
+/* Milliseconds within what four digits of a year can write. */
+#define MIN_MILLISECONDS (-INT64CONST(62135596800000))
+#define MAX_MILLISECONDS INT64CONST(253402300799999)
+
+/*
+ * As the Reporting web service has it in one of its shapes: milliseconds since
+ * 1970, in UTC whatever zone is written behind them.
+ */
+static bool
+read_milliseconds(const char *text, TimestampTz *time)
+{
+	char *end;
+	int64 milliseconds;
+
+	errno = 0;
+	milliseconds = strtoll(text, &end, 10);
+	if (errno != 0 || end == text || isspace((unsigned char) *text))
+		return false;
+	if (milliseconds < MIN_MILLISECONDS || milliseconds > MAX_MILLISECONDS)
+		return false;
+	if (*end == '+' || *end == '-')
+		end += 1 + strspn(end + 1, "0123456789");
+	*time = milliseconds * 1000 -
+			(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * INT64CONST(86400000000);
+	return strcmp(end, ")/") == 0;
+}
+
 /*
  * The server's own timestamptz_in would round the seventh digit and read a text
  * without Z in the session's time zone.
@@ -73,6 +103,8 @@ msgtrace_row_read_time(const char *text, TimestampTz *time)
 	int minute;
 	int second;
 
+	if (strncmp(text, DATE_PREFIX, strlen(DATE_PREFIX)) == 0)
+		return read_milliseconds(text + strlen(DATE_PREFIX), time);
 	if (strlen(text) < strlen("2026-11-20T14:22:31") || !read_date(text, &days))
 		return false;
 	hour = two_digits(text + 11);
@@ -126,8 +158,22 @@ read_uuid(const char *text, pg_uuid_t *uuid)
 	return *text == '\0';
 }
 
+/* What is wrong with a field that must have a value, and has none or this one. */
+static const char *
+wrong_value(const MsgTraceRecord *record, MsgTraceField field, const char *expected)
+{
+	const char *value = record->values[field];
+
+	if (record->nested[field])
+		return psprintf("it is no %s but an object or array", expected);
+	if (value == NULL || *value == '\0')
+		return "it is missing";
+	return psprintf("it is no %s: \"%s\"", expected, msgtrace_bad_row_shown(value));
+}
+
 bool
-msgtrace_row_read(const MsgTraceRecord *record, MsgTraceRow *row, MsgTraceField *bad)
+msgtrace_row_read(const MsgTraceRecord *record, MsgTraceRow *row, MsgTraceField *bad,
+				  const char **reason)
 {
 	const char *id = record->values[MSGTRACE_ID];
 	const char *received = record->values[MSGTRACE_RECEIVED];
@@ -135,13 +181,24 @@ msgtrace_row_read(const MsgTraceRecord *record, MsgTraceRow *row, MsgTraceField 
 
 	*bad = MSGTRACE_ID;
 	if (id == NULL || !read_uuid(id, &row->id))
+	{
+		*reason = wrong_value(record, *bad, "uuid");
 		return false;
+	}
 	*bad = MSGTRACE_RECEIVED;
 	if (received == NULL || !msgtrace_row_read_time(received, &row->received))
+	{
+		*reason = wrong_value(record, *bad, "time");
 		return false;
+	}
 	*bad = MSGTRACE_RECIPIENT;
 	if (recipient == NULL || *recipient == '\0' || strlen(recipient) > MSGTRACE_MAX_KEY_BYTES)
+	{
+		*reason = recipient && *recipient ? psprintf("it has %zu bytes, more than %d",
+													 strlen(recipient), MSGTRACE_MAX_KEY_BYTES)
+										  : wrong_value(record, *bad, "address");
 		return false;
+	}
 	row->recipient = recipient;
 	return true;
 }

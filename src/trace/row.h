@@ -25,7 +25,9 @@
 typedef struct MsgTraceRecord
 {
 	char **values;
-	bool *nested; /* an object or array stood there */
+	bool *nested;	 /* an object or array stood there */
+	const char *raw; /* all of it, from brace to brace, byte by byte as sent */
+	size_t raw_length;
 } MsgTraceRecord;
 
 /* A row ready for delivery; everything lives in its page's context. */
@@ -39,10 +41,11 @@ typedef struct MsgTraceRow
 } MsgTraceRow;
 
 /*
- * Read the key and the time; false, with `bad` the field at fault, when the
- * record has no such thing.
+ * Read the key and the time; false when the record has no such thing, with `bad`
+ * the field at fault and `reason` in words.
  */
-extern bool msgtrace_row_read(const MsgTraceRecord *record, MsgTraceRow *row, MsgTraceField *bad);
+extern bool msgtrace_row_read(const MsgTraceRecord *record, MsgTraceRow *row, MsgTraceField *bad,
+							  const char **reason);
 
 /* Bring a record into the normal form, in place. */
 extern void msgtrace_row_normalize(MsgTraceRecord *record);
@@ -50,7 +53,7 @@ extern void msgtrace_row_normalize(MsgTraceRecord *record);
 /* The address in what the service calls an IP (brackets, a port); in place. */
 extern char *msgtrace_row_ip_address(char *text);
 
-/* A service's timestamp, read as UTC and cut to microseconds. */
+/* A service's timestamp (ISO 8601, or /Date(ms)/), read as UTC and cut to microseconds. */
 extern bool msgtrace_row_read_time(const char *text, TimestampTz *time);
 
 #endif /* MSGTRACE_ROW_H */

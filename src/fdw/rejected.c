@@ -1,0 +1,72 @@
+/*-------------------------------------------------------------------------
+ *
+ * rejected.c
+ *		The rejected records of the last scan, for the ingest.
+ *
+ * They outlive the scan, so that the statement after it can write them where it
+ * wrote the rows.  Shown to the role whose scan it was only.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "fdw/rejected.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/tuplestore.h"
+
+static MsgTraceRejects kept; /* of the last scan that was complete */
+static Oid kept_for = InvalidOid;
+
+void
+msgtrace_rejected_keep(const MsgTracePager *pager)
+{
+	if (!msgtrace_pager_counts(pager)->complete)
+		return;
+	if (kept.context == NULL)
+		msgtrace_rejects_init(&kept,
+							  AllocSetContextCreate(TopMemoryContext, "o365_msgtrace rejected",
+													ALLOCSET_DEFAULT_SIZES));
+	kept_for = GetUserId();
+	msgtrace_rejects_copy(&kept, msgtrace_pager_rejects(pager));
+}
+
+static Datum
+text_or_null(const char *text, bool *is_null)
+{
+	*is_null = text == NULL;
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+static void
+put(ReturnSetInfo *result, const MsgTraceReject *reject)
+{
+	Datum values[6];
+	bool nulls[6] = {false};
+	bytea *digest = palloc(VARHDRSZ + MSGTRACE_DIGEST_LENGTH);
+
+	SET_VARSIZE(digest, VARHDRSZ + MSGTRACE_DIGEST_LENGTH);
+	memcpy(VARDATA(digest), reject->digest.bytes, MSGTRACE_DIGEST_LENGTH);
+	values[0] = text_or_null(reject->id, &nulls[0]);
+	values[1] = text_or_null(reject->recipient, &nulls[1]);
+	values[2] = text_or_null(reject->field, &nulls[2]);
+	values[3] = text_or_null(reject->reason, &nulls[3]);
+	values[4] = text_or_null(reject->raw, &nulls[4]);
+	values[5] = PointerGetDatum(digest);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(o365_msgtrace_last_rejected);
+
+Datum
+o365_msgtrace_last_rejected(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < kept.count && kept_for == GetUserId(); i++)
+		put(result, &kept.list[i]);
+	return (Datum) 0;
+}

@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * rejected.h
+ *		The rejected records of the last scan, for the ingest.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MSGTRACE_REJECTED_H
+#define MSGTRACE_REJECTED_H
+
+#include "postgres.h"
+
+#include "trace/pager.h"
+
+/* Keep what a scan that has read all its rows set aside, in place of another's. */
+extern void msgtrace_rejected_keep(const MsgTracePager *pager);
+
+#endif /* MSGTRACE_REJECTED_H */

@@ -1,0 +1,57 @@
+/*-------------------------------------------------------------------------
+ *
+ * rejects.h
+ *		The records that a scan set aside because they cannot be read.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MSGTRACE_REJECTS_H
+#define MSGTRACE_REJECTS_H
+
+#include "postgres.h"
+
+#include "net/crypto.h"
+#include "trace/bad_row.h"
+#include "trace/slice.h"
+
+/* A service that sends more of them than this in one scan sends something else. */
+#define MSGTRACE_MAX_REJECTS 1000
+
+/* How much of a record is kept, in bytes. */
+#define MSGTRACE_MAX_RAW 65536
+
+typedef struct MsgTraceReject
+{
+	MsgTraceDigest digest; /* of what makes it this record and no other */
+	char *id;			   /* as sent; NULL where it cannot be read */
+	char *recipient;	   /* likewise */
+	char *field;		   /* property or column; NULL = all of the record */
+	char *reason;		   /* in words */
+	char *raw;			   /* in UTF-8, bytes that are not as \xNN */
+} MsgTraceReject;
+
+typedef struct MsgTraceRejects
+{
+	MemoryContext context; /* owns them */
+	MsgTraceReject *list;
+	int count;
+	int size;
+} MsgTraceRejects;
+
+extern void msgtrace_rejects_init(MsgTraceRejects *rejects, MemoryContext context);
+
+/*
+ * Does the record say that it was received just outside of this slice, where the
+ * request was widened?  What is not even from there was sent unasked, and is not
+ * left to another slice.
+ */
+extern bool msgtrace_rejects_is_neighbours(const MsgTraceBadRow *bad, const MsgTraceSlice *slice);
+
+/* Keep one, unless it is known already; false when there are too many. */
+extern bool msgtrace_rejects_add(MsgTraceRejects *rejects, const MsgTraceBadRow *bad,
+								 const MsgTraceDialect *dialect);
+
+/* Replace what `to` has by a copy. */
+extern void msgtrace_rejects_copy(MsgTraceRejects *to, const MsgTraceRejects *from);
+
+#endif /* MSGTRACE_REJECTS_H */
