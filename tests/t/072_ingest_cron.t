@@ -74,7 +74,7 @@ SQL
 is(
 	$node->sql('SELECT DISTINCT state FROM o365_msgtrace.run_log WHERE input_id = $$it\'s good$$ AND finished_at IS NOT NULL', %owner),
 	'succeeded', 'pg_cron runs an input');
-cmp_ok($node->sql('SELECT count(*) FROM archive.good', %owner), '>', 100, 'its rows arrive');
+cmp_ok($node->sql('SELECT count(*) FROM archive.good', %owner), '>', 0, 'its rows arrive');
 $node->wait_until("SELECT EXISTS (SELECT FROM cron.job_run_details WHERE status = 'succeeded' AND command LIKE '%good%')");
 pass('pg_cron knows that it succeeded');
 $node->wait_until("SELECT EXISTS (SELECT FROM cron.job_run_details WHERE status = 'failed' AND command LIKE '%bad%')");
