@@ -48,6 +48,13 @@ note_token(MsgTraceAuthorization *authorization, const char *token)
 	msgtrace_authorization_wipe(former);
 }
 
+/* Name and password behind the word Basic. */
+static const char *
+encoded_part(const MsgTraceAuthorization *authorization)
+{
+	return authorization->basic + strlen("Basic ");
+}
+
 /* However the scan ends, no secret stays in memory. */
 static void
 wipe_all(void *arg)
@@ -58,7 +65,8 @@ wipe_all(void *arg)
 	note_token(authorization, NULL);
 	msgtrace_authorization_wipe(unconstify(char *, status->assertion));
 	status->assertion = NULL;
-	status->hidden_count = 0; /* they end with the scan, too */
+	if (authorization->basic)
+		msgtrace_status_forget(status, encoded_part(authorization));
 	msgtrace_authorization_wipe(authorization->basic);
 	authorization->basic = NULL;
 }
@@ -82,7 +90,7 @@ msgtrace_authorization_open(MemoryContext context, const MsgTraceCredential *cre
 	if (credential->auth == MSGTRACE_AUTH_BASIC)
 	{
 		authorization->basic = msgtrace_credential_basic(credential);
-		msgtrace_status_hide(status, authorization->basic + strlen("Basic "));
+		msgtrace_status_hide(status, encoded_part(authorization));
 	}
 	MemoryContextSwitchTo(before);
 	return authorization;

@@ -19,6 +19,8 @@
 #include "fdw/secrets.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
@@ -27,6 +29,11 @@
 #define MAX_NAME 100
 #define MAX_VALUE (64 * 1024)
 #define MAX_PARAMETERS 8
+
+/* "o365", "keys"; the kind is neither of the two that SQL's advisory locks have */
+#define LOCK_FIRST 0x6f333635
+#define LOCK_SECOND 0x6b657973
+#define LOCK_KIND 3
 
 #define DEFAULT_HOSTS "login.microsoftonline.com,login.microsoftonline.us"
 
@@ -122,6 +129,17 @@ msgtrace_secret_seal(const MsgTraceKey *key, const char *name, const char *value
 	return parameter;
 }
 
+void
+msgtrace_secret_lock_keys(bool alone, const char *command)
+{
+	LOCKTAG tag;
+
+	PreventCommandDuringRecovery(command);
+	PreventCommandIfReadOnly(command);
+	SET_LOCKTAG_ADVISORY(tag, InvalidOid, LOCK_FIRST, LOCK_SECOND, LOCK_KIND);
+	(void) LockAcquire(&tag, alone ? ExclusiveLock : ShareLock, false, false);
+}
+
 /* Seal with the newest key of the server; NULL value gives NULLs. */
 static void
 seal_with_newest(const MsgTraceSecretWords *words, MsgTraceParameter *sealed,
@@ -133,6 +151,7 @@ seal_with_newest(const MsgTraceSecretWords *words, MsgTraceParameter *sealed,
 	*fingerprint = text_parameter(NULL);
 	if (words->value == NULL)
 		return;
+	msgtrace_secret_lock_keys(false, "storing a secret");
 	msgtrace_secrets_read_keys(&ring);
 	PG_TRY();
 	{

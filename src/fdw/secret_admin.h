@@ -47,6 +47,13 @@ typedef struct MsgTraceParameter
 extern uint64 msgtrace_secret_write(const char *statement, const MsgTraceParameter *parameters,
 									int count);
 
+/*
+ * Lock the key file, of the whole server, until the transaction ends: together
+ * with others who seal with it, or alone, who changes it.  An error where nothing
+ * may be written.
+ */
+extern void msgtrace_secret_lock_keys(bool alone, const char *command);
+
 /* The value as it is kept; an error when it cannot be sealed. */
 extern MsgTraceParameter msgtrace_secret_seal(const MsgTraceKey *key, const char *name,
 											  const char *value);

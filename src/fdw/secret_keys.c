@@ -21,27 +21,7 @@
 #include "fdw/secrets.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
-#include "storage/lock.h"
 #include "utils/builtins.h"
-
-/* One change of the key file at a time in the whole server; "o365", "keys". */
-#define LOCK_FIRST 0x6f333635
-#define LOCK_SECOND 0x6b657973
-#define LOCK_KIND 3 /* neither of the two that SQL's advisory locks use */
-
-static void
-lock_keys(const char *command)
-{
-	LOCKTAG tag;
-
-	PreventCommandDuringRecovery(command);
-	PreventCommandIfReadOnly(command);
-	SET_LOCKTAG_ADVISORY(tag, InvalidOid, LOCK_FIRST, LOCK_SECOND, LOCK_KIND);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
-	/* nobody seals meanwhile with what is the newest key no more */
-	LockRelationOid(msgtrace_secrets_table(), ShareRowExclusiveLock);
-}
 
 static void
 write_keys(const MsgTraceKeyRing *ring)
@@ -105,7 +85,7 @@ o365_msgtrace_create_secret_key(PG_FUNCTION_ARGS)
 	char fingerprint[MSGTRACE_FINGERPRINT_SIZE];
 	char *path = msgtrace_secrets_key_path();
 
-	lock_keys("create_secret_key()");
+	msgtrace_secret_lock_keys(true, "create_secret_key()");
 	if (msgtrace_secrets_have_keys(&ring))
 	{
 		msgtrace_vault_wipe(&ring);
@@ -186,7 +166,7 @@ o365_msgtrace_rotate_secret_key(PG_FUNCTION_ARGS)
 	char fingerprint[MSGTRACE_FINGERPRINT_SIZE];
 	volatile int64 sealed = 0;
 
-	lock_keys("rotate_secret_key()");
+	msgtrace_secret_lock_keys(true, "rotate_secret_key()");
 	msgtrace_secrets_read_keys(&ring);
 	PG_TRY();
 	{
@@ -246,7 +226,7 @@ o365_msgtrace_drop_secret_key(PG_FUNCTION_ARGS)
 	char *fingerprint = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	check_nothing_written();
-	lock_keys("drop_secret_key()");
+	msgtrace_secret_lock_keys(true, "drop_secret_key()");
 	msgtrace_secrets_read_keys(&ring);
 	PG_TRY();
 	{

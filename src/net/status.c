@@ -76,8 +76,24 @@ msgtrace_status_hide(MsgTraceStatus *status, const char *secret)
 {
 	if (secret == NULL || *secret == '\0')
 		return;
+	for (int i = 0; i < status->hidden_count; i++)
+	{
+		if (status->hidden[i] == secret)
+			return;
+	}
 	Assert(status->hidden_count < MSGTRACE_MAX_HIDDEN);
-	status->hidden[status->hidden_count++] = secret;
+	if (status->hidden_count < MSGTRACE_MAX_HIDDEN)
+		status->hidden[status->hidden_count++] = secret;
+}
+
+void
+msgtrace_status_forget(MsgTraceStatus *status, const char *secret)
+{
+	for (int i = 0; i < status->hidden_count; i++)
+	{
+		if (status->hidden[i] == secret)
+			status->hidden[i--] = status->hidden[--status->hidden_count];
+	}
 }
 
 /*

@@ -88,8 +88,13 @@ typedef struct MsgTraceStatus
 
 extern void msgtrace_status_init(MsgTraceStatus *status, MemoryContext context);
 
-/* Never show this text, which the caller keeps, in what comes from outside; NULL is none. */
+/*
+ * Never show this text in what comes from outside; NULL is none.  The caller
+ * keeps the text, until it is to be forgotten.
+ */
 extern void msgtrace_status_hide(MsgTraceStatus *status, const char *secret);
+extern void msgtrace_status_forget(MsgTraceStatus *status, const char *secret);
+
 extern char *msgtrace_status_keep(MsgTraceStatus *status, const char *text);
 extern char *msgtrace_status_keep_url(MsgTraceStatus *status, const char *url);
 
