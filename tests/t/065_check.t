@@ -257,6 +257,28 @@ fails('a certificate that will end soon', check('weeks'), 'expiry', qr/ends in 1
 unlink "$keys/weeks.key";
 fails('a key that is not there', check('weeks'), 'credentials', qr/weeks\.key/, qr/\w/, "t t f - t t - - - - - t - $cron t");
 
+# ---- the Reporting web service, with a token and with a password ------------------------------------
+
+my %reporting = (api => 'reporting', report_url => $service->report_url('reporting'));
+$node->create_server($service, name => 'older', schema => 'older', %reporting);
+$all = check('older');
+is(verdicts($all), "t t t - t t t t - t t t - $cron t", 'the Reporting web service');
+like($all->{permission}{detail}, qr/carries ReportingWebService\.Read\.All/, 'its permission');
+like($all->{'service principal'}{detail}, qr/only Microsoft Graph/, 'it needs no service principal');
+is(scalar(grep { $_->{path} =~ m{/MessageTraceDetail$} } $service->requests), 1, 'its detail');
+$service->settings(roles => 'none');
+fails('a token without roles', check('older'), 'permission', qr/carries no role/, qr/ReportingWebService\.Read\.All of Office 365 Exchange Online/, "t t t - t t t f - f - t - $cron t");
+$service->settings(roles => 'granted');
+
+$service->add_user(name => 'reports@contoso.com', password => $secret);
+my %basic = (auth => 'basic', username => 'reports@contoso.com', client_id => undef, client_secret => undef);
+$node->create_server($service, name => 'basic', schema => 'basic', %reporting, mapping => { %basic, password => $secret });
+$all = check('basic');
+is(verdicts($all), "t t t - - t - - - t t t - $cron t", 'basic sign-in');
+is(scalar(grep { $_->{path} =~ /token/ } $service->requests), 0, '… asks for no token');
+$node->create_server($service, name => 'basic_wrong', schema => 'basic_wrong', %reporting, mapping => { %basic, password => 'wrong' });
+fails('a wrong password', check('basic_wrong'), 'list', qr/HTTP 401/, qr/username and password/, "t t t - - t - - - f - t - $cron t");
+
 # ---- less than two requests, or none ------------------------------------------------------------
 
 $service->fault({ on => 'list', fault => 'expire_token', skip => 2 });
