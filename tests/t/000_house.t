@@ -325,6 +325,37 @@ SELECT string_agg(name, ' ') FROM o365_msgtrace.option_list() WHERE description 
 SQL
 	is($without, '', 'every option has a description');
 
+	# README's table of errors has every SQLSTATE that is raised.
+	my ($errors) = slurp('README.md') =~ /^### Errors\b(.*?)^###/ms;
+	my %explained = map { $_ => 1 } map { /\b([0-9A-Z]{5})\b/g } ($errors // '') =~ /^\| ([^|]+) \|/mg;
+	my $pg_config = $ENV{PG_CONFIG} || 'pg_config';
+	chomp(my $headers = `$pg_config --includedir-server`);
+	my $codes = slurp("$headers/utils/errcodes.h");
+	my %sqlstate;
+	while ($codes =~ /^#define ERRCODE_(\w+) MAKE_SQLSTATE\(([^)]+)\)/mg)
+	{
+		my ($name, $letters) = ($1, $2);
+		$sqlstate{ lc $name } = $letters =~ s/[', ]//gr;
+	}
+	my %raised;
+	for my $name (grep { m{^src/fdw/} } @sources)
+	{
+		$raised{ lc $1 } = $name while $code{$name} =~ /(?:\berrcode\(|\{)\s*ERRCODE_(\w+)/g;
+	}
+	for my $name (glob 'src/schema/*.sql')
+	{
+		my $sql = slurp($name);
+		$raised{$1} = $name while $sql =~ /\bERRCODE\s*=\s*'(\w+)'/g;
+		$raised{$1} = $name while $sql =~ /\bERRCODE\s*=\s*CASE\b[^;]*?'([a-z_]{6,})'/g;
+	}
+	# what nobody meets who has not made a mistake in our code
+	delete @raised{qw(internal_error e_r_i_e_trigger_protocol_violated)};
+	ok(keys %raised > 20, 'there are SQLSTATEs');
+	holds(
+		"README's table explains each SQLSTATE",
+		map { "$_ (" . ($sqlstate{$_} // 'unknown') . ") of $raised{$_}" }
+		  grep { !$explained{ $sqlstate{$_} // '' } } sort keys %raised);
+
 	# Everything that a user can see says what it is.
 	my $silent = $node->sql(<<'SQL');
 SELECT string_agg(pg_describe_object(classid, objid, 0), E'\n' ORDER BY 1)
