@@ -18,6 +18,17 @@ IMPORT FOREIGN SCHEMA exchange LIMIT TO (message_trace) FROM SERVER regress_impo
 \det+ regress_mail.*
 \d regress_mail.message_trace
 
+-- columns on request
+CREATE SCHEMA regress_more;
+IMPORT FOREIGN SCHEMA exchange FROM SERVER regress_import INTO regress_more OPTIONS (raw 'maybe');  -- ERROR
+IMPORT FOREIGN SCHEMA exchange FROM SERVER regress_import INTO regress_more OPTIONS (raw 'true', tenant 'off', organization 'on');
+SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+ WHERE attrelid = 'regress_more.message_trace'::regclass AND attnum > 10 ORDER BY attnum;
+DROP FOREIGN TABLE regress_more.message_trace;
+IMPORT FOREIGN SCHEMA exchange FROM SERVER regress_import INTO regress_more OPTIONS (tenant 'true');
+SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+ WHERE attrelid = 'regress_more.message_trace'::regclass AND attnum > 10 ORDER BY attnum;
+
 -- twice is once too often
 IMPORT FOREIGN SCHEMA exchange FROM SERVER regress_import INTO regress_mail;  -- ERROR
 
@@ -30,5 +41,6 @@ IMPORT FOREIGN SCHEMA exchange FROM SERVER "Regress Import" INTO "Regress Mail";
 SET client_min_messages = warning;
 DROP SERVER regress_import CASCADE;
 DROP SERVER "Regress Import" CASCADE;
+DROP SCHEMA regress_more;
 DROP SCHEMA regress_mail;
 DROP SCHEMA "Regress Mail";

@@ -10,6 +10,7 @@
  */
 #include "fdw/import.h"
 
+#include "commands/defrem.h"
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "trace/field.h"
@@ -18,8 +19,20 @@
 #define REMOTE_SCHEMA "exchange"
 #define TABLE_NAME "message_trace"
 
+/* The columns that are made on request only, in this order behind the others. */
+typedef struct ExtraColumn
+{
+	const char *name; /* also the option that asks for it */
+	const char *type;
+} ExtraColumn;
+
+static const ExtraColumn extra_columns[] = {
+	{"organization", "text"}, {"tenant", "text"}, {"raw", "json"}};
+
+typedef bool Wanted[lengthof(extra_columns)];
+
 static char *
-create_message_trace(const char *server_name)
+create_message_trace(const char *server_name, const Wanted wanted)
 {
 	StringInfoData command;
 
@@ -28,6 +41,11 @@ create_message_trace(const char *server_name)
 	for (int field = 0; field < MSGTRACE_FIELDS && !msgtrace_field_info[field].on_request; field++)
 		appendStringInfo(&command, "%s\n  %s %s", field > 0 ? "," : "",
 						 msgtrace_field_info[field].column, msgtrace_field_info[field].type);
+	for (size_t i = 0; i < lengthof(extra_columns); i++)
+	{
+		if (wanted[i])
+			appendStringInfo(&command, ",\n  %s %s", extra_columns[i].name, extra_columns[i].type);
+	}
 	appendStringInfo(&command, "\n) SERVER %s OPTIONS (\"table\" '" TABLE_NAME "')",
 					 quote_identifier(server_name));
 	return command.data;
@@ -43,19 +61,30 @@ check_remote_schema(const char *name)
 }
 
 static void
-check_no_options(List *options)
+read_option(DefElem *option, Wanted wanted)
 {
-	if (options != NIL)
-		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-				errmsg("invalid option \"%s\" for IMPORT FOREIGN SCHEMA",
-					   ((DefElem *) linitial(options))->defname),
-				errhint("There are none; set options on the server or on the table made."));
+	for (size_t i = 0; i < lengthof(extra_columns); i++)
+	{
+		if (strcmp(option->defname, extra_columns[i].name) == 0)
+		{
+			wanted[i] = defGetBoolean(option);
+			return;
+		}
+	}
+	ereport(ERROR, errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+			errmsg("invalid option \"%s\" for IMPORT FOREIGN SCHEMA", option->defname),
+			errhint("The options organization, tenant and raw add a column each; set others on the "
+					"server or on the table made."));
 }
 
 List *
 msgtrace_import_schema(ImportForeignSchemaStmt *stmt, Oid server_id)
 {
+	Wanted wanted = {false};
+	ListCell *cell;
+
 	check_remote_schema(stmt->remote_schema);
-	check_no_options(stmt->options);
-	return list_make1(create_message_trace(GetForeignServer(server_id)->servername));
+	foreach (cell, stmt->options)
+		read_option(lfirst_node(DefElem, cell), wanted);
+	return list_make1(create_message_trace(GetForeignServer(server_id)->servername, wanted));
 }

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 static MsgTraceRejects kept; /* of the last scan that was complete */
@@ -43,18 +44,20 @@ text_or_null(const char *text, bool *is_null)
 static void
 put(ReturnSetInfo *result, const MsgTraceReject *reject)
 {
-	Datum values[6];
-	bool nulls[6] = {false};
+	Datum values[7];
+	bool nulls[7] = {false};
 	bytea *digest = palloc(VARHDRSZ + MSGTRACE_DIGEST_LENGTH);
 
 	SET_VARSIZE(digest, VARHDRSZ + MSGTRACE_DIGEST_LENGTH);
 	memcpy(VARDATA(digest), reject->digest.bytes, MSGTRACE_DIGEST_LENGTH);
 	values[0] = text_or_null(reject->id, &nulls[0]);
 	values[1] = text_or_null(reject->recipient, &nulls[1]);
-	values[2] = text_or_null(reject->field, &nulls[2]);
-	values[3] = text_or_null(reject->reason, &nulls[3]);
-	values[4] = text_or_null(reject->raw, &nulls[4]);
-	values[5] = PointerGetDatum(digest);
+	nulls[2] = !reject->has_received;
+	values[2] = TimestampTzGetDatum(reject->has_received ? reject->received : 0);
+	values[3] = text_or_null(reject->field, &nulls[3]);
+	values[4] = text_or_null(reject->reason, &nulls[4]);
+	values[5] = text_or_null(reject->raw, &nulls[5]);
+	values[6] = PointerGetDatum(digest);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 

@@ -18,7 +18,9 @@ AS $$
            (7, 'status', ARRAY['status'], 'what became of it, as of the last reading'),
            (8, 'size', ARRAY['size'], 'its size in bytes'),
            (9, 'from_ip', ARRAY['fromip'], 'address that it was sent from'),
-           (10, 'to_ip', ARRAY['toip'], 'address that it was delivered to')
+           (10, 'to_ip', ARRAY['toip'], 'address that it was delivered to'),
+           (11, 'organization', ARRAY['organization'], 'the tenant''s domain, as the Reporting web service has it'),
+           (12, 'raw', ARRAY[]::text[], 'the record as it was sent when the row was last written')
 $$;
 COMMENT ON FUNCTION o365_msgtrace._trace_columns() IS
 'internal: the columns of message_trace, and their names in the service';
@@ -138,12 +140,23 @@ $$;
 COMMENT ON FUNCTION o365_msgtrace._check_source(regclass) IS
 'internal: an error unless an ingest can read this table';
 
+CREATE FUNCTION o365_msgtrace._api(source regclass)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT o365_msgtrace._source_option(source, 'api',
+        CASE WHEN o365_msgtrace._source_option(source, 'plan', 'enterprise') IN ('gcc_high', 'dod')
+             THEN 'reporting' ELSE 'graph' END)
+$$;
+COMMENT ON FUNCTION o365_msgtrace._api(regclass) IS 'internal: the API that this source asks';
+
 CREATE FUNCTION o365_msgtrace._page_size(source regclass)
 RETURNS integer
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT o365_msgtrace._source_option(source, 'page_size',
-        CASE o365_msgtrace._source_option(source, 'api', 'graph') WHEN 'reporting' THEN '2000' ELSE '5000' END)::integer
+        CASE o365_msgtrace._api(source) WHEN 'reporting' THEN '2000' ELSE '5000' END)::integer
 $$;
 COMMENT ON FUNCTION o365_msgtrace._page_size(regclass) IS 'internal: rows of a page of this source';

@@ -199,8 +199,9 @@ COMMENT ON FUNCTION o365_msgtrace._check_target(text, regclass) IS
  * A row that is there already is written only if something that the service
  * sent is different now; else a run with nothing new would rewrite, log and
  * replicate every row of its window. The values of the update come through
- * EXCLUDED, because distributed tables refuse now() there. It returns, for each
- * row written, whether it is new.
+ * EXCLUDED, because distributed tables refuse now() there. A raw record is not
+ * compared: json has no equality, and it may hold what changes with each answer.
+ * It returns, for each row written, whether it is new.
  *
  * One INSERT may not meet the same key twice. The scan delivers each key once,
  * but with its option "normalize" off two spellings of one address are two
@@ -215,6 +216,7 @@ AS $$
     WITH columns AS (
         SELECT c.place, quote_ident(c.name) AS name,
                c.name IN ('received', 'message_trace_id', 'recipient_address') AS is_key,
+               c.name NOT IN ('received', 'message_trace_id', 'recipient_address', 'raw') AS is_compared,
                CASE WHEN guarded AND c.name = 'recipient_address'
                     THEN format('lower(s.%I COLLATE "C")', c.attname)
                     ELSE format('s.%I', c.attname) END AS value
@@ -226,8 +228,8 @@ AS $$
                max(value) FILTER (WHERE name = 'received') AS received,
                coalesce(string_agg(format('%1$s = EXCLUDED.%1$s, ', name), '' ORDER BY place)
                    FILTER (WHERE NOT is_key), '') AS changes,
-               coalesce(string_agg('t.' || name, ', ' ORDER BY place) FILTER (WHERE NOT is_key), '') AS old,
-               coalesce(string_agg('EXCLUDED.' || name, ', ' ORDER BY place) FILTER (WHERE NOT is_key), '') AS new
+               coalesce(string_agg('t.' || name, ', ' ORDER BY place) FILTER (WHERE is_compared), '') AS old,
+               coalesce(string_agg('EXCLUDED.' || name, ', ' ORDER BY place) FILTER (WHERE is_compared), '') AS new
           FROM columns
     )
     SELECT format(

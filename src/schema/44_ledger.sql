@@ -22,7 +22,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$ SELECT ((at AT TIME ZONE 'UTC') - age) AT TIME ZONE 'UTC' $$;
 COMMENT ON FUNCTION o365_msgtrace._earlier(timestamptz, interval) IS 'internal: subtraction in UTC';
 
--- What the service holds: so many days, counted from the beginning of today in UTC.
+-- What the service holds: Graph counts its days from the beginning of one in UTC, Reporting to the second.
 CREATE FUNCTION o365_msgtrace._days_held(api text)
 RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
@@ -30,17 +30,33 @@ SET search_path = pg_catalog, pg_temp
 AS $$ SELECT CASE api WHEN 'reporting' THEN 10 ELSE 90 END $$;
 COMMENT ON FUNCTION o365_msgtrace._days_held(text) IS 'internal: for how many days an API holds message traces';
 
--- The last second is left out, because the service refuses an end in its future.
+-- The last second is left out, because the service refuses an end in its future; a scan leaves Reporting's first two minutes.
 CREATE FUNCTION o365_msgtrace._held(api text, service_time timestamptz)
 RETURNS tstzrange
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT tstzrange((date_trunc('day', service_time AT TIME ZONE 'UTC')
-                      - make_interval(days => o365_msgtrace._days_held(api))) AT TIME ZONE 'UTC',
+    SELECT tstzrange(CASE api WHEN 'reporting'
+                     THEN o365_msgtrace._whole_second(o365_msgtrace._earlier(service_time,
+                              make_interval(days => o365_msgtrace._days_held(api)))) + interval '2 minutes 1 second'
+                     ELSE (date_trunc('day', service_time AT TIME ZONE 'UTC')
+                           - make_interval(days => o365_msgtrace._days_held(api))) AT TIME ZONE 'UTC' END,
                      o365_msgtrace._whole_second(service_time - interval '1 second'))
 $$;
 COMMENT ON FUNCTION o365_msgtrace._held(text, timestamptz) IS 'internal: the part of time that the service can be asked for';
+
+-- When it lets go of what was received then: Graph at the end of a day.
+CREATE FUNCTION o365_msgtrace._held_until(api text, received timestamptz)
+RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE api WHEN 'reporting'
+           THEN o365_msgtrace._earlier(received, make_interval(days => - o365_msgtrace._days_held(api)))
+           ELSE o365_msgtrace._earlier(date_trunc('day', received AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
+                                       make_interval(days => - 1 - o365_msgtrace._days_held(api))) END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._held_until(text, timestamptz) IS 'internal: how long a message can be asked for';
 
 -- The poll window of a run that began at this service time. Empty if all of it is in the future.
 CREATE FUNCTION o365_msgtrace._poll_window(range_start text, range_end text, service_time timestamptz)

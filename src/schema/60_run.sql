@@ -160,7 +160,7 @@ BEGIN
     -- Two seconds less are due than are old enough: what the clocks differ by shall leave no splinter.
     SELECT w.kind, w.span INTO progress.kind, progress.span
       FROM o365_msgtrace._next_window(ledger, poll,
-               o365_msgtrace._held(o365_msgtrace._source_option(this.source, 'api', 'graph'), service_time),
+               o365_msgtrace._held(o365_msgtrace._api(this.source), service_time),
                o365_msgtrace._whole_second(o365_msgtrace._earlier(service_time - interval '2 seconds', this.settle_after)), progress.done,
                o365_msgtrace._window_length(progress.density, o365_msgtrace._page_size(this.source))) w;
 
@@ -335,6 +335,15 @@ BEGIN
            density = coalesce(o365_msgtrace._next_density(progress.density, report.rows, asked), l.density),
            clock_offset = progress.clock_offset
      WHERE l.input_number = this.input_number;
+
+    IF report.rejected > 0 AND report IS DISTINCT FROM progress.former_scan THEN
+        INSERT INTO o365_msgtrace.rejected_record AS r
+               (input_id, run_id, message_trace_id, recipient_address, received, field, reason, raw, digest)
+        SELECT this.input_id, progress.run_id, l.message_trace_id, l.recipient_address, l.received, l.field,
+               l.reason, l.raw, l.digest
+          FROM o365_msgtrace._last_rejected() l
+            ON CONFLICT ON CONSTRAINT rejected_record_pkey DO NOTHING;
+    END IF;
 
     PERFORM o365_msgtrace._count_scan(progress, report);
     UPDATE o365_msgtrace.run_record r

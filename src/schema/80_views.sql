@@ -6,15 +6,13 @@ CREATE VIEW o365_msgtrace.coverage WITH (security_invoker = true) AS
 SELECT i.input_id, l.wanted, l.covered, l.settled,
        (l.wanted - l.covered) * tstzmultirange(h.held) AS missing,
        CASE WHEN NOT isempty((l.wanted - l.covered) * tstzmultirange(h.held)) THEN
-           -- What was received on a day can be had until the beginning of the day after so many days.
-           o365_msgtrace._earlier(date_trunc('day', lower((l.wanted - l.covered) * tstzmultirange(h.held)) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
-                                  make_interval(days => - 1 - o365_msgtrace._days_held(h.api)))
+           o365_msgtrace._held_until(h.api, lower((l.wanted - l.covered) * tstzmultirange(h.held)))
            - h.service_time END AS missing_expires_in,
        (l.wanted - l.covered) * tstzmultirange(tstzrange(NULL, lower(h.held))) AS expired,
        l.flagged
   FROM o365_msgtrace.input i
   JOIN o365_msgtrace.ledger l USING (input_number),
-       LATERAL (SELECT o365_msgtrace._source_option(i.source, 'api', 'graph') AS api,
+       LATERAL (SELECT o365_msgtrace._api(i.source) AS api,
                        clock_timestamp() + l.clock_offset AS service_time) s,
        LATERAL (SELECT s.api, s.service_time, o365_msgtrace._held(s.api, s.service_time) AS held) h;
 

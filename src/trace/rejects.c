@@ -175,6 +175,8 @@ keep_reject(MsgTraceRejects *rejects, const MsgTraceBadRow *bad, const MsgTraceD
 	reject->digest = *digest;
 	reject->id = keep(bad->id);
 	reject->recipient = keep(bad->recipient);
+	reject->has_received = bad->received &&
+						   msgtrace_row_read_time(bad->received, &reject->received);
 	reject->field = keep(bad->field);
 	reject->reason = reason_of(bad);
 	reject->raw = text_of(bad->raw, bad->raw_length, MSGTRACE_MAX_RAW);
@@ -218,7 +220,7 @@ msgtrace_rejects_copy(MsgTraceRejects *to, const MsgTraceRejects *from)
 		const MsgTraceReject *source = &from->list[i];
 		MsgTraceReject *reject = new_reject(to);
 
-		reject->digest = source->digest;
+		*reject = *source;
 		reject->id = copy_of(source->id);
 		reject->recipient = copy_of(source->recipient);
 		reject->field = copy_of(source->field);

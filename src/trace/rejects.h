@@ -25,9 +25,11 @@ typedef struct MsgTraceReject
 	MsgTraceDigest digest; /* of what makes it this record and no other */
 	char *id;			   /* as sent; NULL where it cannot be read */
 	char *recipient;	   /* likewise */
-	char *field;		   /* property or column; NULL = all of the record */
-	char *reason;		   /* in words */
-	char *raw;			   /* in UTF-8, bytes that are not as \xNN */
+	bool has_received;	   /* it can be read */
+	TimestampTz received;
+	char *field;  /* property or column; NULL = all of the record */
+	char *reason; /* in words */
+	char *raw;	  /* in UTF-8, bytes that are not as \xNN */
 } MsgTraceReject;
 
 typedef struct MsgTraceRejects
