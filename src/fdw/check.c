@@ -23,6 +23,9 @@
 #include "fdw/error.h"
 #include "fdw/module.h"
 #include "fdw/options.h"
+#include "fdw/scan.h"
+#include "foreign/fdwapi.h"
+#include "foreign/foreign.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "net/budget.h"
@@ -108,9 +111,14 @@ put_not_asked(Check *check, const char *const *steps, const char *because)
 
 /* -------------------------------------------------------------- beginning */
 
+/* Options of another wrapper's server were not checked by us: any may be missing, or a file's name. */
 static void
-check_usage(Oid server_id)
+check_server(Oid server_id)
 {
+	if (GetFdwRoutineByServerId(server_id)->BeginForeignScan != msgtrace_begin_scan)
+		ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				errmsg("server \"%s\" is no server of o365_msgtrace",
+					   GetForeignServer(server_id)->servername));
 	if (msgtrace_server_aclcheck(server_id, GetUserId(), ACL_USAGE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER,
 					   GetForeignServer(server_id)->servername);
@@ -122,7 +130,7 @@ begin(FunctionCallInfo fcinfo, Oid user_id)
 	Check *check = palloc0(sizeof(Check));
 	Oid server_id = PG_GETARG_OID(0);
 
-	check_usage(server_id);
+	check_server(server_id);
 	InitMaterializedSRF(fcinfo, 0);
 	check->result = (ReturnSetInfo *) fcinfo->resultinfo;
 	check->context = CurrentMemoryContext;

@@ -301,6 +301,16 @@ like($error->{hint}, qr/^Servers of o365_msgtrace: .*"mapped", .*"tenant"/, '…
 $node->sql('CREATE FOREIGN DATA WRAPPER regress_wrapper; CREATE SERVER regress_other FOREIGN DATA WRAPPER regress_wrapper');
 $error = $node->sql_error("SELECT * FROM o365_msgtrace.check('regress_other')");
 is($error->{sqlstate}, '42809', 'a server of another wrapper');
+# Nobody has checked these options: a step that took them would be led astray, or crash.
+$node->sql(<<'SQL');
+CREATE EXTENSION file_fdw;
+CREATE FOREIGN DATA WRAPPER regress_trap HANDLER file_fdw_handler;
+CREATE SERVER regress_trap FOREIGN DATA WRAPPER regress_trap OPTIONS (tenant_id 'x', authority_url 'https://localhost:1');
+GRANT USAGE ON FOREIGN SERVER regress_trap TO regress_checker;
+CREATE USER MAPPING FOR regress_checker SERVER regress_trap OPTIONS ("user" 'x');
+SQL
+is($node->sql_error("SELECT * FROM o365_msgtrace._check_$_((SELECT oid FROM pg_foreign_server WHERE srvname = 'regress_trap'), true)", user => 'regress_checker')->{sqlstate}, '42809', "… nor by way of _check_$_")
+  for qw(options credentials hosts requests clock budget);
 $error = $node->sql_error("SELECT * FROM o365_msgtrace.check('tenant')", user => 'regress_checker');
 is($error->{sqlstate}, '42501', 'a server that the role may not use');
 is($error->{hint}, 'GRANT USAGE ON FOREIGN SERVER tenant TO regress_checker;', '… and what to do');
