@@ -424,15 +424,15 @@ msgtrace_http_cancel(MsgTraceHttp *http)
  * A service that signs nobody in by HTTP has no 407 of its own.
  */
 static long
-proxy_refusal(MsgTraceHttp *http, CURLcode rc)
+proxy_refusal(MsgTraceHttp *http, CURLcode rc, long http_status)
 {
 	long connect_status = 0;
-	long http_status = 0;
 
-	curl_easy_getinfo(http->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
-	curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &http_status);
 	if (rc == CURLE_OK)
 		return http_status == 407 ? http_status : 0;
+	if (rc == CURLE_OPERATION_TIMEDOUT)
+		return 0; /* it may have asked for the password, and been told */
+	curl_easy_getinfo(http->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
 	return connect_status / 100 == 2 ? 0 : connect_status;
 }
 
@@ -515,19 +515,19 @@ static void
 take_reply(MsgTraceHttp *http, CURLcode rc)
 {
 	MsgTraceHttpReply *reply = &http->reply;
-	bool shown = http->peer.issuer[0] != '\0';
-	long refusal = proxy_refusal(http, rc);
 	long http_status = 0;
+	long refusal;
 
 	memset(reply, 0, sizeof(*reply));
 	curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &http_status);
+	refusal = proxy_refusal(http, rc, http_status);
 	reply->fault = refusal ? MSGTRACE_PROXY_REFUSED : fault_of(http, rc);
 	choose_words(http, rc, refusal);
 	reply->words = http->error;
 	reply->http_status = (int) http_status;
 	reply->body = http->body.data ? http->body.data : "";
 	reply->length = http->body.length;
-	if ((reply->fault == MSGTRACE_UNTRUSTED || reply->fault == MSGTRACE_OK) && shown)
+	if ((reply->fault == MSGTRACE_UNTRUSTED || reply->fault == MSGTRACE_OK) && http->peer.issuer[0])
 	{
 		reply->subject = http->peer.subject;
 		reply->issuer = http->peer.issuer;
