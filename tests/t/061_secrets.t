@@ -105,6 +105,47 @@ serves('… in a read-only transaction', sql => "BEGIN READ ONLY; $query; COMMIT
 like($node->sql("EXPLAIN (VERBOSE, ANALYZE, COSTS OFF, TIMING OFF) $query", user => 'regress_owner'), qr/First Request/, '… and EXPLAIN runs');
 is($node->sql("BEGIN; DECLARE c CURSOR FOR $query; FETCH c", user => 'regress_owner'), 't', '… through a cursor');
 
+# ---- in memory ----------------------------------------------------------------------------
+
+# How often a text stands in the memory that a process may write to; undef where
+# the system does not let us look.
+sub count_in_memory
+{
+	my ($pid, $text) = @_;
+	no warnings 'portable';    # addresses have 64 bits
+	my $found = 0;
+	open my $maps, '<', "/proc/$pid/maps" or return;
+	open my $memory, '<:raw', "/proc/$pid/mem" or return;
+	while (my $line = <$maps>)
+	{
+		my ($from, $to) = $line =~ m{^([0-9a-f]+)-([0-9a-f]+) rw(?!.*/dev/)} or next;
+		sysseek $memory, hex $from, 0;
+		sysread $memory, my $bytes, hex($to) - hex($from);
+		$found++ while ($bytes // '') =~ /\Q$text\E/g;
+	}
+	return $found;
+}
+
+SKIP:
+{
+	my $session = $node->session(user => 'regress_owner');
+	my $pid = $session->sql('SELECT pg_backend_pid()');
+	my $rows = q{SELECT * FROM mail.message_trace WHERE received > '2026-11-19'};
+	$session->sql("BEGIN; DECLARE c CURSOR FOR $rows; MOVE 1 FROM c");
+	my $during = count_in_memory($pid, $value);
+	skip 'the memory of other processes cannot be read here', 5 if !defined $during;
+	cmp_ok($during, '>', 0, 'while a scan is open its secret is in memory');
+	$session->sql('COMMIT');
+	is(count_in_memory($pid, $value), 0, '… and not any more when it has ended');
+	isnt($session->sql_error("SELECT 1 / (size - size) FROM mail.message_trace WHERE received > '2026-11-19'"), undef, '… nor when a query ended with an error');
+	is(count_in_memory($pid, $value), 0, '… in its scan');
+	open my $file, '<', $path or die "$path: $!";
+	my (undef, $digits) = <$file>;
+	chomp $digits;
+	is(count_in_memory($pid, $digits) + count_in_memory($pid, pack 'H*', $digits), 0, '… and the key in no form');
+	$session->quit;
+}
+
 # ---- whose it is -----------------------------------------------------------------------
 
 my $denied = qr/^permission denied for stored secret "app"$/;
