@@ -4,7 +4,8 @@
  *		The rejected records of the last scan, for the ingest.
  *
  * They outlive the scan, so that the statement after it can write them where it
- * wrote the rows.  Shown to the role whose scan it was only.
+ * wrote the rows.  Shown only to the role that the scan was made as: who read a
+ * view of another role's must not see what the view hides.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,7 +23,7 @@ static MsgTraceRejects kept; /* of the last scan that was complete */
 static Oid kept_for = InvalidOid;
 
 void
-msgtrace_rejected_keep(const MsgTracePager *pager)
+msgtrace_rejected_keep(const MsgTracePager *pager, Oid user_id)
 {
 	if (!msgtrace_pager_counts(pager)->complete)
 		return;
@@ -30,7 +31,7 @@ msgtrace_rejected_keep(const MsgTracePager *pager)
 		msgtrace_rejects_init(&kept,
 							  AllocSetContextCreate(TopMemoryContext, "o365_msgtrace rejected",
 													ALLOCSET_DEFAULT_SIZES));
-	kept_for = GetUserId();
+	kept_for = user_id;
 	msgtrace_rejects_copy(&kept, msgtrace_pager_rejects(pager));
 }
 

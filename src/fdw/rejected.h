@@ -12,7 +12,7 @@
 
 #include "trace/pager.h"
 
-/* Keep what a scan that has read all its rows set aside, in place of another's. */
-extern void msgtrace_rejected_keep(const MsgTracePager *pager);
+/* Keep what a scan made as this user has set aside, if it has read all its rows, in place of another's. */
+extern void msgtrace_rejected_keep(const MsgTracePager *pager, Oid user_id);
 
 #endif /* MSGTRACE_REJECTED_H */

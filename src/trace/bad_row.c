@@ -207,6 +207,29 @@ skip_record(char *at, const char *end)
 	return NULL;
 }
 
+static bool
+has_twice(const char *record, size_t length, const char *property)
+{
+	char *name = psprintf("\"%s\"", property);
+	size_t name_length = strlen(name);
+	const char *first = memmem(record, length, name, name_length);
+	const char *rest = first ? first + name_length : NULL;
+
+	return rest && memmem(rest, length - (size_t) (rest - record), name, name_length) != NULL;
+}
+
+/*
+ * Two broken records may be taken for one, and all between them for a part of it:
+ * each has a quote too many or too few.  A record names each property once.
+ */
+static bool
+is_several(const char *record, size_t length, const MsgTraceDialect *dialect)
+{
+	return has_twice(record, length, dialect->properties[MSGTRACE_ID]) ||
+		   has_twice(record, length, dialect->properties[MSGTRACE_RECEIVED]) ||
+		   has_twice(record, length, dialect->properties[MSGTRACE_RECIPIENT]);
+}
+
 /* The next record of the array; NULL when what comes is no record. */
 static char *
 next_record(char *at, const char *end)
@@ -234,7 +257,10 @@ msgtrace_bad_row_isolate(char *first, char *end, const MsgTraceDialect *dialect,
 
 		MemoryContextSwitchTo(context);
 		good = examine(record, length, dialect, &bad);
+		broken->several = !good && is_several(record, length, dialect);
 		MemoryContextSwitchTo(before);
+		if (broken->several)
+			break; /* nobody knows how many records it is */
 		if (!good)
 			blank_out(record, length, &bad, broken);
 		MemoryContextReset(context);

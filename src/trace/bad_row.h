@@ -41,6 +41,7 @@ typedef struct MsgTraceBrokenRecords
 	MsgTraceBrokenRecord *list;
 	int count;
 	int size;
+	bool several; /* what could not be told apart: the document is of no use */
 } MsgTraceBrokenRecords;
 
 /*

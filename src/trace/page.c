@@ -461,7 +461,7 @@ read_document(PageParser *parser, char *body, size_t length)
 
 	msgtrace_bad_row_isolate(unconstify(char *, parser->first_record), body + length,
 							 parser->reader->dialect, &parser->broken);
-	if (parser->broken.count == 0 || wrong_encoding(body, length))
+	if (parser->broken.count == 0 || parser->broken.several || wrong_encoding(body, length))
 		return wrong;
 	parser->survey = false;
 	wrong = parse(parser, body, length);
