@@ -62,6 +62,7 @@ msgtrace_secret_write(const char *statement, const MsgTraceParameter *parameters
 	int security;
 	uint64 rows;
 
+	Assert(count <= MAX_PARAMETERS);
 	for (int i = 0; i < count; i++)
 	{
 		types[i] = parameters[i].type;

@@ -9,6 +9,7 @@ use strict;
 use warnings;
 use utf8;
 
+use MIME::Base64 qw(encode_base64);
 use POSIX qw(strftime);
 use Test::More;
 
@@ -243,6 +244,17 @@ $said .= $error->{text};
 is($error->{sqlstate}, '08004', 'a wrong password');
 like($error->{message}, qr/did not accept the user name and password/, '… is said to be one');
 like($error->{hint}, qr/Check username and password/, '… with a hint');
+
+# An answer that repeats what it was sent does not make us show it.
+my $password = 'p:ss wörd';
+utf8::encode(my $bytes = "trace\@contoso.com:$password");
+my $encoded = encode_base64($bytes, '');
+map_by(client_id => undef, auth => 'basic', username => 'trace@contoso.com', password => $password);
+# The first request asks for the time, without the password.
+$service->fault({ on => 'list', skip => 1, fault => 'status', status => 403, body => qq({"error":{"code":"no","message":"You sent $password as Basic $encoded, which is not enough."}}) });
+$error = $node->sql_error("SELECT count(*) FROM mail.message_trace WHERE $day");
+$said .= $error->{text};
+like($error->{detail}, qr/You sent \*+ as Basic \*+, which is not enough/, 'a password that comes back is not shown');
 
 # ---- what is shown -----------------------------------------------------------------------
 

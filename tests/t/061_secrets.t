@@ -371,6 +371,7 @@ is(error_of($older, user => 'regress_owner')->{sqlstate}, '08004', "the mapping'
 
 # ---- dump and restore --------------------------------------------------------------------------------
 
+$node->sql(q{SELECT o365_msgtrace.grant_secret('app', 'regress_group')});
 my $dump = folder() . '/dump.sql';
 system("$node->{bindir}/pg_dump -h $node->{folder} -U postgres -f $dump postgres") == 0 or die;
 my $dumped = slurp($dump);
@@ -385,6 +386,8 @@ like($error->{message}, qr/needs key $current, this server's key file is missing
 system("cp -p $elsewhere $other->{data}/o365_msgtrace.key") == 0 or die;
 is($other->sql($recent, user => 'regress_owner'), 't', '… and with it all is as before');
 is($other->sql('SELECT string_agg(name, \',\' ORDER BY name) FROM o365_msgtrace.secret', user => 'regress_owner'), 'account,app,app certificate,app key,app passphrase', '… the owners, too');
+
+is($other->sql('SELECT owner, granted_to FROM o365_msgtrace.secret WHERE name = \'app\'', user => 'regress_owner'), 'regress_owner|{regress_group}', '… and the grants');
 
 # ---- nobody has seen a value -----------------------------------------------------------------------------
 
