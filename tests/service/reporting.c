@@ -434,7 +434,8 @@ answer_page(Request *request, const Report *report)
 		return answer_error(request, MHD_HTTP_INTERNAL_SERVER_ERROR, "UnknownError",
 							"An unknown error occurred.", NO_HEADER);
 	open_page(&body, request, report->shape);
-	if (request->fault.kind != FAULT_EMPTY_PAGE)
+	/* without a link an empty page is the last one */
+	if (request->fault.kind != FAULT_EMPTY_PAGE || report->shape == SHAPE_BARE)
 		count = add_rows(&body, request, report);
 	write_link(&link, request, report, count);
 	close_page(&body, request, report, &link);

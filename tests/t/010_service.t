@@ -953,6 +953,8 @@ subtest 'shapes of the Reporting web service' => sub {
 	my ($rows, $link) = read_report($page);
 	is(@$rows . ($link // ' without a link'), '20 without a link', 'the bare one has no link');
 	like($page->{content}, qr/^\{"d":\[\{.*\}\]\}$/, 'and no other member');
+	order({ fault => 'empty_page_with_link', on => 'list' });
+	is(scalar @{ (read_report(report($filter, top => 20)))[0] }, 20, 'so that it is not made empty either');
 	is((read_report(report($filter, top => 20, skiptoken => 19)))[0][0]{MessageTraceId}, $plain->[20]{MessageTraceId}, '$skiptoken goes on');
 
 	settings(reporting_json => 'verbose', reporting_link => 'absolute');
