@@ -108,6 +108,9 @@ is((grep { $_->{path} =~ /messageTraces$/ } @requests)[0]{parameters}{'$top'}, 1
 is(scalar(grep { $_->{path} =~ /getDetailsByRecipient/ } @requests), 1, '… and a detail');
 is(scalar(grep { $_->{path} =~ /token$/ } @requests), 1, '… and a token');
 
+my $host = q{SELECT detail FROM o365_msgtrace.check('tenant') WHERE step = 'service host';};
+is(scalar(() = $node->sql($host x 2) =~ /issued by/g), 2, 'a second check in a session looks at the certificate again');
+
 # ---- each step fails, once ---------------------------------------------------------------
 
 # What the validator would never let through.
@@ -256,6 +259,30 @@ certificate('weeks', 20);
 fails('a certificate that will end soon', check('weeks'), 'expiry', qr/ends in 19 days/, qr/new one.*before/, "t t t f t t t t t t t t - $cron t");
 unlink "$keys/weeks.key";
 fails('a key that is not there', check('weeks'), 'credentials', qr/weeks\.key/, qr/\w/, "t t f - t t - - - - - t - $cron t");
+
+# ---- stored secrets -----------------------------------------------------------------------------------
+
+$node->sql('SELECT o365_msgtrace.create_secret_key()');
+my $quoted = $secret =~ s/'/''/gr;
+$node->sql("SELECT o365_msgtrace.create_secret('app', '$quoted', hosts => '{localhost}', expires_at => now() + interval '90.5 days')");
+$node->create_server($service, name => 'stored', schema => 'stored', user => 'postgres', mapping => { auth => 'oauth_secret', client_secret => undef, secret_name => 'app' });
+$all = check('stored');
+is(verdicts($all), "t t t t t t t t t t t t - $cron t", 'a stored secret');
+is($all->{credentials}{detail}, qq{client $service->{client_id}, its secret from stored secret "app"}, 'where it is from');
+like($all->{expiry}{detail}, qr/^the stored secret ends in 90 days, at /, 'its end');
+$node->sql("SELECT o365_msgtrace.alter_secret('app', expires_at => now() + interval '29.5 days')");
+fails('a stored secret that will end soon', check('stored'), 'expiry', qr/ends in 29 days/, qr/new one.*before/, "t t t f t t t t t t t t - $cron t");
+$node->sql("SELECT o365_msgtrace.alter_secret('app', expires_at => now() - interval '1 day')");
+fails('a stored secret that has ended', check('stored'), 'credentials', qr/"app".*expired/, qr/\w/, "t t f - t t - - - - - t - $cron t");
+$node->sql("SELECT o365_msgtrace.alter_secret('app', expires_at => 'infinity')");
+is(check('stored')->{expiry}{ok}, '', 'a stored secret without an end');
+$node->sql("GRANT USAGE ON FOREIGN SERVER stored TO regress_checker;
+	CREATE USER MAPPING FOR regress_checker SERVER stored OPTIONS (auth 'oauth_secret', client_id 'a', secret_name 'app')");
+fails('a stored secret of another role', check('stored', user => 'regress_checker'), 'credentials', qr/"app"/, qr/grant_secret/);
+rename "$node->{data}/$_", "$node->{data}/$_.away" for map { s{.*/}{}r } glob "$node->{data}/*.key";
+fails('a key file that is not there', check('stored'), 'credentials', qr/secret "app" needs key/, qr/secret_key_file/, "t t f - t t - - - - - t - $cron t");
+rename $_, $_ =~ s/\.away$//r for glob "$node->{data}/*.key.away";
+is(check('stored')->{credentials}{ok}, 't', '… and is there again');
 
 # ---- the Reporting web service, with a token and with a password ------------------------------------
 

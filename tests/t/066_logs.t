@@ -120,6 +120,10 @@ $node->sql('ALTER DATABASE postgres SET o365_msgtrace.log_scans = on');
 my $who = 'role "postgres" (session "postgres", application "psql") of mail.message_trace on server "tenant"';
 my $range = "received >= '2026-05-01 00:00:00+00' AND received < '2026-05-02 00:00:00+00'";
 is_deeply([ scans($count) ], ["$who, filter $range: $rows rows, complete"], 'a scan');
+is_deeply(
+	[ map { s/^.*LOG:  message trace (\w+).*/$1/r } lines(qr/LOG:|STATEMENT:/, sub { $node->sql($count, set => { log_min_messages => 'log', log_min_error_statement => 'debug5', 'o365_msgtrace.log_level' => 'info' }) }) ],
+	[ 'of', 'scan' ],
+	'neither it nor a request has the statement beside it');
 is_deeply([ scans('SELECT count(*) FROM mail.message_trace WHERE false') ], [], 'what is not scanned is not logged');
 is_deeply([ scans("EXPLAIN (VERBOSE) $count") ], [], 'nor is what is explained only');
 is_deeply(
@@ -191,7 +195,7 @@ sub refused
 {
 	my ($fault, $name, $hint, %more) = @_;
 	$service->clear_faults;
-	$service->fault({ count => 3, fault => 'status', %$fault, body => ref $fault->{body} ? encode_json($fault->{body}) : $fault->{body} });
+	$service->fault({ count => 3, fault => 'status', %$fault, body => encode_json($fault->{body}) }) if $fault;
 	my $error = $node->sql_error($count) // {};
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	is($error->{sqlstate}, '08004', "$name is an error of sign-in");
@@ -239,6 +243,15 @@ for my $status (401, 403)
 }
 refused({ on => 'list', status => 401, body => graph_error('InvalidAuthenticationToken', 'Wrong audience.') },
 	'another 401', qr/tenant_id, resource and report_url/, detail => qr/Wrong audience/);
+for my $roles ('none', 'delegated', 'other')
+{
+	my $hint = $roles eq 'other' ? qr/does not carry the permission/ : qr/carries no role: delegated instead of application permission, or consent missing/;
+	$service->settings(roles => $roles);
+	refused(
+		undef, "a token with the roles \"$roles\"",
+		qr/$hint.*ExchangeMessageTrace\.Read\.All of Microsoft Graph/, detail => qr/HTTP 403/);
+}
+$service->settings(roles => 'granted');
 refused({ on => 'list', status => 403, body => graph_error('Forbidden', 'No.') },
 	'a 403 with the permission in the token', qr/consent.*$principal.*hours/, detail => qr/Forbidden: No/);
 
@@ -253,6 +266,5 @@ my $escaped = $secret =~ s/([^A-Za-z0-9_.~-])/sprintf '%%%02X', ord $1/ger;
 ok(index($log, $secret) < 0 && index($log, $escaped) < 0, 'no secret is in the log');
 unlike($log, qr/eyJ[\w-]{10,}|[Bb]earer /, 'nor is a token');
 unlike(join("\n", grep { /$of_scans|$of_requests/ } split /\n/, $log), qr/secret/, 'nor does a line of ours speak of one');
-unlike($log, qr/STATEMENT:.*message_trace WHERE received >= '2026-05-01' AND received < '2026-05-02'\n.*message trace scan/, 'a line of ours has no statement beside it');
 
 done_testing();
