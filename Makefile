@@ -104,7 +104,7 @@ OBJS = \
 	src/auth/authorization.o \
 	src/auth/certificate.o \
 	src/auth/claims.o \
-	src/auth/tenant.o \
+	src/auth/share.o \
 	src/auth/refusal.o \
 	src/auth/credential.o \
 	src/auth/pem_file.o \

@@ -16,8 +16,6 @@
 
 #include "auth/authorization.h"
 #include "auth/refusal.h"
-#include "auth/tenant.h"
-#include "net/counters.h"
 #include "net/retry.h"
 #include "net/wait.h"
 #include "portability/instr_time.h"
@@ -43,10 +41,9 @@ struct MsgTraceSession
 	MsgTraceHttp *http;
 	MsgTraceClock *clock;
 	MsgTraceRetry retry;
-	MsgTraceBudget *budget;
-	const char *tenant; /* whose that is; NULL before it is known */
+	MsgTraceShare *share;
+	MsgTraceBudget *budget; /* the share's */
 	MsgTraceSessionCounts counts;
-	MsgTraceSessionCounts counted; /* of those, what the server's statistics have */
 	SessionState state;
 	MsgTraceAuthorization *authorization;
 	const char *url; /* NULL: only a token is wanted */
@@ -74,7 +71,9 @@ msgtrace_session_open(MemoryContext context, const MsgTraceSessionConfig *config
 	msgtrace_status_hide(status, config->http.proxy_password);
 	session->clock = msgtrace_clock_of(config->report_url);
 	msgtrace_retry_init(&session->retry, &config->retry);
-	session->budget = msgtrace_budget_open(context, &config->budget, config->server_id);
+	session->share = msgtrace_share_open(context, &config->credential, &config->budget,
+										 config->server_id);
+	session->budget = msgtrace_share_budget(session->share);
 	session->state = ENDED;
 	session->http = msgtrace_http_open(context, status);
 
@@ -255,11 +254,9 @@ has_slot(MsgTraceSession *session, const char *token)
 	bool has_waited = session->state == WAITING_FOR_BUDGET;
 	int64 wait;
 
-	if (session->tenant == NULL)
-		session->tenant = msgtrace_tenant_name(&config->credential, token);
 	if (!has_waited)
-		msgtrace_budget_set_tenant(session->budget, session->tenant, config->api,
-								   session->is_detail && config->detail_apart);
+		msgtrace_share_choose(session->share, token, config->api,
+							  session->is_detail && config->detail_apart);
 	if (msgtrace_budget_take(session->budget, &wait))
 		return true;
 	session->counts.budget_waits += !has_waited;
@@ -442,20 +439,6 @@ msgtrace_session_note_refusal(MsgTraceSession *session)
 	msgtrace_refusal_note(session->reply, session->status);
 }
 
-/* The answer tells all who share the budget whether there is any; our slot is over. */
-static void
-settle_budget(MsgTraceSession *session, const MsgTraceHttpReply *reply)
-{
-	if (is_throttling(reply))
-		msgtrace_budget_throttle(session->budget,
-								 session->state == PAUSED
-									 ? session->delay
-									 : msgtrace_retry_told(&session->retry, reply));
-	else if (reply->fault == MSGTRACE_OK)
-		msgtrace_budget_succeed(session->budget);
-	msgtrace_budget_release(session->budget);
-}
-
 /* ---------------------------------------------------------------- report */
 
 /* When the request that has just ended is made again; -1 when it is not. */
@@ -519,6 +502,15 @@ is_budget_there(MsgTraceSession *session)
 	return session->state != WAITING_FOR_BUDGET;
 }
 
+/* What a 429 asks of all who share the budget; -1 when it does not say. */
+static int64
+pause_for_all(MsgTraceSession *session, const MsgTraceHttpReply *reply)
+{
+	if (session->state == PAUSED)
+		return session->delay;
+	return is_throttling(reply) ? msgtrace_retry_told(&session->retry, reply) : -1;
+}
+
 /* One step; false when there is nothing to do but wait. */
 static bool
 step(MsgTraceSession *session)
@@ -547,30 +539,10 @@ step(MsgTraceSession *session)
 	else
 	{
 		end_request(session, reply);
-		settle_budget(session, reply);
+		msgtrace_share_settle(session->share, reply, pause_for_all(session, reply));
 	}
 	report(session, reply, was_sign_in);
 	return true;
-}
-
-/* Add what was done since the last time to the statistics of the server. */
-static void
-count(MsgTraceSession *session)
-{
-	const MsgTraceSessionCounts *now = &session->counts;
-	const MsgTraceSessionCounts *then = &session->counted;
-	MsgTraceServerCounts more = {.requests = now->requests - then->requests,
-								 .bytes = now->bytes - then->bytes,
-								 .retries = now->retries - then->retries,
-								 .throttled = now->throttled - then->throttled,
-								 .budget_waits = now->budget_waits - then->budget_waits,
-								 .waited = now->waited - then->waited,
-								 .sign_ins = now->sign_ins - then->sign_ins};
-
-	if (!OidIsValid(session->config->server_id) || memcmp(now, then, sizeof(*now)) == 0)
-		return;
-	msgtrace_counters_add(session->config->server_id, &more);
-	session->counted = session->counts;
 }
 
 MsgTraceProgress
@@ -582,7 +554,7 @@ msgtrace_session_poll(MsgTraceSession *session)
 	while (moving && session->state != ENDED && session->state != BROKEN)
 		moving = step(session);
 	MemoryContextSwitchTo(before);
-	count(session);
+	msgtrace_share_count(session->share, &session->counts);
 
 	if (session->state == BROKEN)
 		return MSGTRACE_FAILED;
@@ -609,10 +581,7 @@ msgtrace_session_wait(MsgTraceSession *session)
 void
 msgtrace_session_count_page(MsgTraceSession *session, int64 rows)
 {
-	MsgTraceServerCounts page = {.pages = 1, .rows = rows};
-
-	if (OidIsValid(session->config->server_id))
-		msgtrace_counters_add(session->config->server_id, &page);
+	msgtrace_share_count_page(session->share, rows);
 }
 
 const MsgTraceHttpReply *

@@ -14,6 +14,7 @@
 
 #include "postgres.h"
 
+#include "auth/share.h"
 #include "auth/token.h"
 #include "net/budget.h"
 #include "net/clock.h"
@@ -61,19 +62,6 @@ typedef struct MsgTraceSessionConfig
 	void (*report)(void *arg, const MsgTraceRequestReport *report);
 	void *report_arg;
 } MsgTraceSessionConfig;
-
-/* What a session did; EXPLAIN ANALYZE and last_scan() show it. */
-typedef struct MsgTraceSessionCounts
-{
-	int64 requests; /* list requests sent, retries included */
-	int64 retries;
-	int64 sign_ins;
-	int64 bytes;			 /* of bodies, after decompression */
-	int64 waited;			 /* microseconds in which the backend waited */
-	int64 throttled;		 /* 429s */
-	int64 budget_waits;		 /* requests that had to wait for the tenant's budget */
-	int ignored_retry_after; /* seconds: the longest beyond max_retry_after; 0 = none */
-} MsgTraceSessionCounts;
 
 typedef enum MsgTraceProgress
 {
