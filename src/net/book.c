@@ -88,7 +88,7 @@ msgtrace_book_tenant(MsgTraceBook *book, const char *name, const char *api, int6
 /* --------------------------------------------------------------- claims */
 
 MsgTraceClaim *
-msgtrace_book_claim(MsgTraceBook *book, int tenant, bool batch)
+msgtrace_book_claim(MsgTraceBook *book, int tenant, Oid server, bool batch)
 {
 	int place = 0;
 	MsgTraceClaim *claim;
@@ -102,6 +102,8 @@ msgtrace_book_claim(MsgTraceBook *book, int tenant, bool batch)
 	memset(claim, 0, sizeof(*claim));
 	claim->ticket = ++book->last_ticket;
 	claim->tenant = tenant;
+	claim->database = MyDatabaseId;
+	claim->server = server;
 	claim->pid = MyProcPid;
 	claim->latch = MyLatch;
 	claim->batch = batch;
@@ -148,8 +150,8 @@ msgtrace_book_end_process(MsgTraceBook *book, int pid, int64 now)
 }
 
 /* They should have ended their claims themselves: this is for when they could not. */
-void
-msgtrace_book_end_dead(MsgTraceBook *book, int64 now)
+static void
+end_dead(MsgTraceBook *book, int64 now)
 {
 	if (now - book->checked_at < CHECK_INTERVAL)
 		return;
@@ -160,6 +162,20 @@ msgtrace_book_end_dead(MsgTraceBook *book, int64 now)
 
 		if (claim->ticket != 0 && claim->pid != MyProcPid && BackendPidGetProc(claim->pid) == NULL)
 			msgtrace_book_end_process(book, claim->pid, now);
+	}
+}
+
+void
+msgtrace_book_update(MsgTraceBook *book, int64 now)
+{
+	end_dead(book, now);
+	for (int i = 0; i < book->claim_count; i++)
+	{
+		const MsgTraceClaim *claim = &book->claims[i];
+
+		if (claim->ticket != 0)
+			msgtrace_window_touch(&book->tenants[claim->tenant].window, claim->database,
+								  claim->server, now);
 	}
 }
 

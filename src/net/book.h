@@ -30,6 +30,8 @@ typedef struct MsgTraceClaim
 {
 	uint64 ticket; /* ascending; 0 = this entry is free */
 	int tenant;
+	Oid database; /* of the server that it is for */
+	Oid server;
 	int pid;
 	Latch *latch;
 	bool held;
@@ -76,7 +78,7 @@ extern int msgtrace_book_tenant(MsgTraceBook *book, const char *name, const char
 								bool *is_new);
 
 /* A new claim of this process; NULL when there are too many already. */
-extern MsgTraceClaim *msgtrace_book_claim(MsgTraceBook *book, int tenant, bool batch);
+extern MsgTraceClaim *msgtrace_book_claim(MsgTraceBook *book, int tenant, Oid server, bool batch);
 
 /*
  * Has it a slot now?  If not, its `look_at` says when to ask again.
@@ -87,9 +89,11 @@ extern bool msgtrace_book_try(MsgTraceBook *book, MsgTraceClaim *claim,
 /* A slot that was held counts for a window from now; who only waited leaves. */
 extern void msgtrace_book_end(MsgTraceBook *book, MsgTraceClaim *claim, int64 now);
 
-/* The same for all claims of a process, or of those that are gone. */
+/* The same for all claims of a process. */
 extern void msgtrace_book_end_process(MsgTraceBook *book, int pid, int64 now);
-extern void msgtrace_book_end_dead(MsgTraceBook *book, int64 now);
+
+/* Before it is looked at: those of processes that are gone end, all others are in use. */
+extern void msgtrace_book_update(MsgTraceBook *book, int64 now);
 
 /* `own` is the claim in question, or NULL. */
 extern MsgTraceQueue msgtrace_book_queue(const MsgTraceBook *book, int tenant,

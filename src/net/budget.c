@@ -202,7 +202,7 @@ take_in(MsgTraceBudget *budget, MsgTraceBook *book, int64 now, int64 *look_at)
 	{
 		if (!find_tenant(budget, book, now, &tenant))
 			return false;
-		claim = msgtrace_book_claim(book, tenant, budget->terms->batch);
+		claim = msgtrace_book_claim(book, tenant, budget->server_id, budget->terms->batch);
 		if (claim == NULL)
 			return true;
 		budget->book = book;
@@ -232,7 +232,7 @@ msgtrace_budget_take(MsgTraceBudget *budget, int64 *wait)
 	book = claim_of(budget) ? budget->book : shared_book();
 	lock(book);
 	now = msgtrace_uptime();
-	msgtrace_book_end_dead(book, now);
+	msgtrace_book_update(book, now);
 	has_room = take_in(budget, book, now, &look_at);
 	unlock(book);
 	if (!has_room)
@@ -387,7 +387,7 @@ list_book(MsgTraceQuota *quotas, MsgTraceBook *book, MsgTraceSharing sharing)
 
 	lock(book);
 	now = msgtrace_uptime();
-	msgtrace_book_end_dead(book, now);
+	msgtrace_book_update(book, now);
 	for (int i = 0; i < MSGTRACE_MAX_TENANTS; i++)
 	{
 		if (book->tenants[i].name[0] == '\0' || !show_tenant(&quotas[count], book, i, now))

@@ -54,6 +54,18 @@ msgtrace_window_use(MsgTraceWindow *window, const MsgTraceWindowUser *user)
 }
 
 void
+msgtrace_window_touch(MsgTraceWindow *window, Oid database, Oid server, int64 now)
+{
+	for (int i = 0; i < window->user_count; i++)
+	{
+		MsgTraceWindowUser *user = &window->users[i];
+
+		if (user->database == database && user->server == server)
+			user->used_at = now;
+	}
+}
+
+void
 msgtrace_window_spend(MsgTraceWindow *window, int64 at)
 {
 	window->newest = (window->newest + 1) % MSGTRACE_MAX_QUOTA;

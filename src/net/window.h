@@ -51,6 +51,9 @@ extern void msgtrace_window_clear(MsgTraceWindow *window);
 /* This server uses it now, on these terms. */
 extern void msgtrace_window_use(MsgTraceWindow *window, const MsgTraceWindowUser *user);
 
+/* It still does: it has a request in flight, or waits. */
+extern void msgtrace_window_touch(MsgTraceWindow *window, Oid database, Oid server, int64 now);
+
 /* A request was over at this time, which is no earlier than any told before. */
 extern void msgtrace_window_spend(MsgTraceWindow *window, int64 at);
 
