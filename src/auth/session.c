@@ -561,6 +561,18 @@ msgtrace_session_poll(MsgTraceSession *session)
 	return session->state == ENDED ? MSGTRACE_DONE : MSGTRACE_PENDING;
 }
 
+/*
+ * A cancel ends the wait.  The session's memory may live on for long, with a
+ * cursor that failed in a subtransaction; its slot and its place in the queue
+ * must not.
+ */
+static void
+give_up(MsgTraceSession *session)
+{
+	msgtrace_http_cancel(session->http);
+	msgtrace_budget_release(session->budget);
+}
+
 void
 msgtrace_session_wait(MsgTraceSession *session)
 {
@@ -572,7 +584,16 @@ msgtrace_session_wait(MsgTraceSession *session)
 	instr_time after;
 
 	INSTR_TIME_SET_CURRENT(before);
-	msgtrace_http_wait(session->http, msgtrace_wait_event(waits[session->state]));
+	PG_TRY();
+	{
+		msgtrace_http_wait(session->http, msgtrace_wait_event(waits[session->state]));
+	}
+	PG_CATCH();
+	{
+		give_up(session);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	INSTR_TIME_SET_CURRENT(after);
 	INSTR_TIME_SUBTRACT(after, before);
 	session->counts.waited += INSTR_TIME_GET_MICROSEC(after);

@@ -280,6 +280,14 @@ $node->wait_until("SELECT clock_timestamp() > pg_postmaster_start_time() + inter
 	$service->fault({ on => 'list', fault => 'cut' });
 	is($blocker->sql(one('flight', 1)), 't', 'a broken connection that is retried');
 	is(quota($id, 'used, in_flight'), '25|0', '... counts twice');
+	$blocker->sql('BEGIN; DECLARE c CURSOR FOR ' . many('flight') . '; SAVEPOINT s');
+	$service->fault({ on => 'list', fault => 'hang' });
+	$blocker->send('FETCH c');
+	wait_for('the request to hang', 30, sub { !$service->faults_left });
+	$blocker->cancel;
+	$blocker->receive;
+	$blocker->sql('ROLLBACK TO s');
+	is(quota($id, 'used, in_flight'), '26|0', 'a cursor that failed holds no slot, though its transaction goes on');
 	$blocker->quit;
 }
 
