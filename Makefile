@@ -73,6 +73,8 @@ OBJS = \
 	src/fdw/explain.o \
 	src/fdw/import.o \
 	src/fdw/check.o \
+	src/fdw/check_step.o \
+	src/fdw/check_requests.o \
 	src/fdw/secrets.o \
 	src/fdw/secret_admin.o \
 	src/fdw/secret_input.o \

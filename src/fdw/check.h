@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * check.h
- *		The steps of check() that only C can take.
+ *		The steps of check() that only C can take, but for those that cost requests.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +16,6 @@ extern PGDLLEXPORT Datum o365_msgtrace_check_options(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum o365_msgtrace_check_credentials(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum o365_msgtrace_check_expiry(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum o365_msgtrace_check_hosts(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum o365_msgtrace_check_requests(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum o365_msgtrace_check_clock(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum o365_msgtrace_check_budget(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum o365_msgtrace_library_version(PG_FUNCTION_ARGS);
