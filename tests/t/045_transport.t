@@ -360,7 +360,7 @@ my %untrusted = (sqlstate => qr/^08001$/, message => qr/could not establish a tr
 sub signs_in_at
 {
 	my ($url, %options) = @_;
-	return server($node, authority_url => $url, %options);
+	return server($node, authority_url => $url, request_timeout => '20s', %options);
 }
 fails($node, server($node, at($good)), 'an authority that is not in ca_file', %untrusted,
 	detail => qr/certificate problem.*\(certificate of CN=localhost, $by\)/);
@@ -406,7 +406,7 @@ SKIP:
 	my $spoken = `openssl s_client -connect localhost:$port -tls1_1 -cipher DEFAULT:\@SECLEVEL=0 </dev/null 2>&1`;
 	skip 'this OpenSSL has no TLS 1.1', 2 if $spoken !~ /TLSv1\.1/ || $spoken =~ /Cipher is \(NONE\)/;
 	$there = start_node();
-	fails($there, server($there, authority_url => $old, ca_file => $ca), 'a server that knows TLS 1.1 only', %untrusted,
+	fails($there, server($there, authority_url => $old, ca_file => $ca, request_timeout => '20s'), 'a server that knows TLS 1.1 only', %untrusted,
 		detail => qr/protocol/);
 	answers($there, server($there, at($good), ca_file => $ca), '… and one that knows better');
 	$there->stop;
