@@ -56,6 +56,13 @@ append_outcome(StringInfo line, const MsgTraceRequestReport *report)
 		appendStringInfo(line, " (client-request-id %s)", report->client_request_id);
 }
 
+/* What follows the "?" names people: only who wants each request gets it. */
+static int
+length_to_show(const char *url, int level)
+{
+	return (int) (level >= MSGTRACE_LOG_DEBUG ? strlen(url) : strcspn(url, "?"));
+}
+
 static void
 log_request(void *arg, const MsgTraceRequestReport *report)
 {
@@ -67,8 +74,9 @@ log_request(void *arg, const MsgTraceRequestReport *report)
 	initStringInfo(&line);
 	append_outcome(&line, report);
 	ereport(LOG_SERVER_ONLY,
-			errmsg_internal("message trace of server \"%s\": %s, %s %s%s", log->server_name,
-							report->what, report->method, report->url, line.data),
+			errmsg_internal("message trace of server \"%s\": %s, %s %.*s%s", log->server_name,
+							report->what, report->method, length_to_show(report->url, log->level),
+							report->url, line.data),
 			errhidestmt(true), errhidecontext(true));
 	pfree(line.data);
 }

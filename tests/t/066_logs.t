@@ -85,6 +85,9 @@ is_deeply(logged({ 'o365_msgtrace.log_level' => 'default' }), $expected{debug}, 
 my ($line) = lines(qr/$of_requests.*messageTraces/, sub { $node->sql($count) });
 my $host = $service->origin;
 like($line, qr{GET \Q$host\E/v1.0/admin/exchange/tracing/messageTraces\?\$filter=receivedDateTime%20ge%20\S+&\$top=100 200 in}, 'a request with its URL');
+$service->fault({ on => 'list', fault => 'status', status => 503 });
+($line) = lines(qr/$of_requests.*messageTraces/, sub { $node->sql($count, set => { 'o365_msgtrace.log_level' => 'warn' }) });
+like($line, qr{GET \Q$host\E/v1.0/admin/exchange/tracing/messageTraces 503 in}, 'below debug without what names people');
 my @links = lines(qr/${of_requests}list/, sub { $node->sql($count) });
 ok(@links > 2 && !grep({ /skiptoken/i } @links), 'a link is shown without its token');
 
