@@ -102,6 +102,7 @@ OBJS = \
 	src/trace/rejects.o \
 	src/trace/row.o \
 	src/trace/pager.o \
+	src/trace/range.o \
 	src/trace/keyset.o \
 	src/auth/authorization.o \
 	src/auth/certificate.o \

@@ -76,8 +76,9 @@ msgtrace_keyset_create(void)
 	return keyset;
 }
 
-bool
-msgtrace_keyset_add(MsgTraceKeyset *keyset, const MsgTraceRow *row)
+/* Add the row's key; false when it is there already. */
+static bool
+add_key(MsgTraceKeyset *keyset, const MsgTraceRow *row)
 {
 	Key key = {.id = row->id, .recipient = row->recipient};
 	KeyEntry *entry;
@@ -87,4 +88,20 @@ msgtrace_keyset_add(MsgTraceKeyset *keyset, const MsgTraceRow *row)
 	if (!found)
 		entry->key.recipient = MemoryContextStrdup(keyset->context, row->recipient);
 	return !found;
+}
+
+int
+msgtrace_keyset_keep_new(MsgTraceKeyset *keyset, MsgTraceRow *rows, int count,
+						 const MsgTraceSlice *slice)
+{
+	int kept = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		const MsgTraceRow *row = &rows[i];
+
+		if (row->received >= slice->from && row->received < slice->to && add_key(keyset, row))
+			rows[kept++] = *row;
+	}
+	return kept;
 }

@@ -11,13 +11,18 @@
 #include "postgres.h"
 
 #include "trace/row.h"
+#include "trace/slice.h"
 
 typedef struct MsgTraceKeyset MsgTraceKeyset;
 
 /* Made in the current context; a reset of it is all the end that it needs. */
 extern MsgTraceKeyset *msgtrace_keyset_create(void);
 
-/* Add the row's key; false when it is there already. */
-extern bool msgtrace_keyset_add(MsgTraceKeyset *keyset, const MsgTraceRow *row);
+/*
+ * Of these rows keep those that lie in the slice and whose key is new, and add
+ * their keys; returns how many there are.
+ */
+extern int msgtrace_keyset_keep_new(MsgTraceKeyset *keyset, MsgTraceRow *rows, int count,
+									const MsgTraceSlice *slice);
 
 #endif /* MSGTRACE_KEYSET_H */

@@ -20,18 +20,14 @@
  */
 #include "trace/pager.h"
 
-#include "portability/instr_time.h"
 #include "trace/keyset.h"
+#include "trace/range.h"
 #include "trace/slice.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* Skew that a user hears of, and skew that no honest pair of clocks has. */
-#define SKEW_TO_WARN_OF_S 300
+/* Skew that no honest pair of clocks has. */
 #define SKEW_TO_REFUSE_S 86400
-
-/* The service's clock is cut to the second, and its newest second is not over. */
-#define DISTANCE_FROM_NOW USECS_PER_SEC
 
 /* After a refusal: the machine that tells the time may not be the one that checks. */
 #define SAFE_DISTANCE_FROM_NOW USECS_PER_MINUTE
@@ -69,12 +65,11 @@ struct MsgTracePager
 	MsgTracePagerCounts counts;
 	MsgTraceSessionCounts session_counts; /* once there is no session any more */
 	int64 skew_to_warn_of;
-	MsgTraceSlice refused_end; /* to be told; empty when there is nothing to tell */
-	bool signed_in_anew;	   /* because of a clock beyond belief */
-	instr_time started_at;	   /* when service_time_at_start was that */
+	bool signed_in_anew; /* because of a clock beyond belief */
 	char *first_url;
 	MsgTraceRejects rejects;
 
+	MsgTraceRange range;
 	MsgTraceSlicer slicer;
 	MsgTraceSlice slice; /* being read, as it was cut */
 	int64 slice_rows;	 /* delivered from it */
@@ -108,6 +103,9 @@ msgtrace_pager_open(MemoryContext context, const MsgTracePagerConfig *config,
 												ALLOCSET_DEFAULT_SIZES);
 	msgtrace_rejects_init(&pager->rejects, AllocSetContextCreate(context, "o365_msgtrace rejects",
 																 ALLOCSET_DEFAULT_SIZES));
+	pager->range.dialect = config->dialect;
+	pager->range.query = query;
+	pager->range.any_clock = config->session->service_clock;
 	pager->page_size = query->page_size;
 	pager->state = UNSTARTED;
 	return pager;
@@ -148,72 +146,29 @@ fail(MsgTracePager *pager, MsgTraceFault fault)
 
 /* --------------------------------------------------------------- range */
 
-/* The range of the query within what the service holds at this time of its clock. */
-static MsgTraceSlice
-clamp(const MsgTracePager *pager, TimestampTz service_now, int64 distance)
+/* What the counts tell of the range, and what is left of it to cut. */
+static void
+note_range(MsgTracePager *pager)
 {
-	MsgTraceSlice range = {
-		.from = Max(pager->query->from, pager->config->dialect->earliest(service_now)),
-		.to = Min(pager->query->to, service_now - distance)};
-
-	return range;
+	pager->counts.service_time_at_start = pager->range.service_time_at_start;
+	pager->counts.asked_from = pager->range.asked.from;
+	pager->counts.asked_to = pager->range.asked.to;
+	pager->slicer.from = Max(pager->slicer.from, pager->range.asked.from);
 }
 
 static void
 set_range(MsgTracePager *pager)
 {
-	TimestampTz now = msgtrace_session_now(pager->session);
-	MsgTraceSlice range = clamp(pager, now, DISTANCE_FROM_NOW);
-
-	INSTR_TIME_SET_CURRENT(pager->started_at);
-	pager->counts.service_time_at_start = now;
-	pager->counts.asked_from = range.from;
-	pager->counts.asked_to = Max(range.from, range.to);
-	msgtrace_slicer_init(&pager->slicer, range, pager->page_size, pager->config->rows_per_day);
+	msgtrace_range_begin(&pager->range, msgtrace_session_now(pager->session));
+	msgtrace_slicer_init(&pager->slicer, pager->range.asked, pager->page_size,
+						 pager->config->rows_per_day);
+	note_range(pager);
 }
 
-/* What has left the service by this time can no longer be asked for. */
-static void
-give_up_before(MsgTracePager *pager, TimestampTz from)
-{
-	if (from > pager->counts.asked_from)
-	{
-		pager->counts.asked_from = Min(from, pager->counts.asked_to);
-		pager->slicer.from = Max(pager->slicer.from, from);
-	}
-}
-
-/* Nor what the service takes for its future. */
-static void
-give_up_after(MsgTracePager *pager, TimestampTz to)
-{
-	to = Max(to, pager->counts.asked_from);
-	if (to < pager->counts.asked_to)
-	{
-		pager->refused_end.from = to;
-		pager->refused_end.to = pager->counts.asked_to;
-		pager->counts.asked_to = to;
-	}
-}
-
-/*
- * Service time in mid-scan.  It may run on, but when one answer says that it
- * leapt, that answer is not believed: rows would not be asked for.
- */
 static TimestampTz
 plausible_service_time(MsgTracePager *pager)
 {
-	TimestampTz told = msgtrace_session_now(pager->session);
-	TimestampTz expected;
-	instr_time elapsed;
-
-	INSTR_TIME_SET_CURRENT(elapsed);
-	INSTR_TIME_SUBTRACT(elapsed, pager->started_at);
-	expected = pager->counts.service_time_at_start + (TimestampTz) INSTR_TIME_GET_MICROSEC(elapsed);
-	if (pager->config->session->service_clock ||
-		llabs(told - expected) <= SKEW_TO_WARN_OF_S * USECS_PER_SEC)
-		return told;
-	return expected;
+	return msgtrace_range_plausible_time(&pager->range, msgtrace_session_now(pager->session));
 }
 
 /*
@@ -231,7 +186,7 @@ check_skew(MsgTracePager *pager)
 		return true;
 	if (llabs(skew) <= SKEW_TO_REFUSE_S)
 	{
-		if (llabs(skew) > SKEW_TO_WARN_OF_S && msgtrace_clock_warn_once(clock))
+		if (llabs(skew) > MSGTRACE_SKEW_TO_WARN_OF_S && msgtrace_clock_warn_once(clock))
 			pager->skew_to_warn_of = skew;
 		return true;
 	}
@@ -281,7 +236,10 @@ begin_part(MsgTracePager *pager)
 static void
 begin_slice(MsgTracePager *pager)
 {
-	give_up_before(pager, clamp(pager, plausible_service_time(pager), DISTANCE_FROM_NOW).from);
+	TimestampTz held_from = pager->config->dialect->earliest(plausible_service_time(pager));
+
+	msgtrace_range_give_up_before(&pager->range, held_from);
+	note_range(pager);
 	if (!msgtrace_slicer_next(&pager->slicer, &pager->slice))
 	{
 		finish(pager);
@@ -354,21 +312,12 @@ avoid_link(MsgTracePager *pager)
 static void
 keep_new_rows(MsgTracePager *pager)
 {
-	const MsgTraceSlice *part = part_at_hand(pager);
 	MsgTracePage *page = &pager->page;
-	int kept = 0;
 
-	for (int i = 0; i < page->count; i++)
-	{
-		const MsgTraceRow *row = &page->rows[i];
-
-		if (row->received >= part->from && row->received < part->to &&
-			msgtrace_keyset_add(pager->keyset, row))
-			page->rows[kept++] = *row;
-	}
-	page->count = kept;
-	pager->slice_rows += kept;
-	pager->counts.delivered += kept;
+	page->count = msgtrace_keyset_keep_new(pager->keyset, page->rows, page->count,
+										   part_at_hand(pager));
+	pager->slice_rows += page->count;
+	pager->counts.delivered += page->count;
 }
 
 static TimestampTz
@@ -404,37 +353,19 @@ shorten_slice(MsgTracePager *pager)
 	}
 }
 
-static void
-name_bad_row(MsgTraceStatus *status, const MsgTraceBadRow *bad)
-{
-	status->row_id = msgtrace_status_keep(status, bad->id);
-	status->field = msgtrace_status_keep(status, bad->field);
-	status->words = msgtrace_status_keep(status, bad->reason);
-	status->limit = MSGTRACE_MAX_REJECTS;
-}
-
-/* False when the scan ends with them.  A neighbour's bad rows are left to it. */
+/* False when the scan ends with them. */
 static bool
 take_bad_rows(MsgTracePager *pager)
 {
 	const MsgTracePage *page = &pager->page;
+	MsgTraceFault fault = msgtrace_rejects_take(&pager->rejects, page->bad_rows, page->bad_count,
+												part_at_hand(pager), pager->config->dialect,
+												pager->config->reject, pager->status);
 
-	for (int i = 0; i < page->bad_count; i++)
-	{
-		const MsgTraceBadRow *bad = &page->bad_rows[i];
-		bool reject = pager->config->reject && !bad->final;
-
-		if (msgtrace_rejects_is_neighbours(bad, part_at_hand(pager)))
-			continue;
-		if (!reject || !msgtrace_rejects_add(&pager->rejects, bad, pager->config->dialect))
-		{
-			name_bad_row(pager->status, bad);
-			fail(pager, reject ? MSGTRACE_BAD_ROWS : MSGTRACE_BAD_ROW);
-			return false;
-		}
-	}
 	pager->counts.rejected = pager->rejects.count;
-	return true;
+	if (fault != MSGTRACE_OK)
+		fail(pager, fault);
+	return fault == MSGTRACE_OK;
 }
 
 /* Where the page leads; of one that cannot say so, only an empty one is the last. */
@@ -495,16 +426,17 @@ retry_with_new_clamp(MsgTracePager *pager)
 	if (pager->clamped_anew)
 		return false;
 	pager->clamped_anew = true;
-	range = clamp(pager,
-				  pager->counts.pages == 0 ? msgtrace_session_now(pager->session)
-										   : plausible_service_time(pager),
-				  SAFE_DISTANCE_FROM_NOW);
+	range = msgtrace_range_clamp(&pager->range,
+								 pager->counts.pages == 0 ? msgtrace_session_now(pager->session)
+														  : plausible_service_time(pager),
+								 SAFE_DISTANCE_FROM_NOW);
 	if (range.from <= part->from && range.to >= part->to)
 		return false; /* it was not the range */
 	part->from = Max(part->from, range.from);
 	part->to = Min(part->to, range.to);
-	give_up_before(pager, range.from);
-	give_up_after(pager, range.to);
+	msgtrace_range_give_up_before(&pager->range, range.from);
+	msgtrace_range_give_up_after(&pager->range, range.to);
+	note_range(pager);
 	if (part->from < part->to)
 		begin_part(pager);
 	else
@@ -713,7 +645,7 @@ msgtrace_pager_refused_end(MsgTracePager *pager, MsgTraceSlice *refused)
 {
 	MsgTraceSlice none = {0};
 
-	*refused = pager->refused_end;
-	pager->refused_end = none;
+	*refused = pager->range.refused_end;
+	pager->range.refused_end = none;
 	return refused->from < refused->to;
 }

@@ -31,8 +31,13 @@ msgtrace_rejects_init(MsgTraceRejects *rejects, MemoryContext context)
 	rejects->context = context;
 }
 
-bool
-msgtrace_rejects_is_neighbours(const MsgTraceBadRow *bad, const MsgTraceSlice *slice)
+/*
+ * Does the record say that it was received just outside of this slice, where the
+ * request was widened?  What is not even from there was sent unasked, and is not
+ * left to another slice.
+ */
+static bool
+is_neighbours(const MsgTraceBadRow *bad, const MsgTraceSlice *slice)
 {
 	TimestampTz received;
 
@@ -182,9 +187,9 @@ keep_reject(MsgTraceRejects *rejects, const MsgTraceBadRow *bad, const MsgTraceD
 	reject->raw = text_of(bad->raw, bad->raw_length, MSGTRACE_MAX_RAW);
 }
 
-bool
-msgtrace_rejects_add(MsgTraceRejects *rejects, const MsgTraceBadRow *bad,
-					 const MsgTraceDialect *dialect)
+/* Keep one, unless it is known already; false when there are too many. */
+static bool
+add(MsgTraceRejects *rejects, const MsgTraceBadRow *bad, const MsgTraceDialect *dialect)
 {
 	MemoryContext before = MemoryContextSwitchTo(rejects->context);
 	MsgTraceDigest digest;
@@ -199,6 +204,36 @@ msgtrace_rejects_add(MsgTraceRejects *rejects, const MsgTraceBadRow *bad,
 	}
 	MemoryContextSwitchTo(before);
 	return fits;
+}
+
+static void
+name_bad_row(MsgTraceStatus *status, const MsgTraceBadRow *bad)
+{
+	status->row_id = msgtrace_status_keep(status, bad->id);
+	status->field = msgtrace_status_keep(status, bad->field);
+	status->words = msgtrace_status_keep(status, bad->reason);
+	status->limit = MSGTRACE_MAX_REJECTS;
+}
+
+MsgTraceFault
+msgtrace_rejects_take(MsgTraceRejects *rejects, const MsgTraceBadRow *rows, int count,
+					  const MsgTraceSlice *slice, const MsgTraceDialect *dialect, bool reject,
+					  MsgTraceStatus *status)
+{
+	for (int i = 0; i < count; i++)
+	{
+		const MsgTraceBadRow *bad = &rows[i];
+		bool may_reject = reject && !bad->final;
+
+		if (is_neighbours(bad, slice))
+			continue;
+		if (!may_reject || !add(rejects, bad, dialect))
+		{
+			name_bad_row(status, bad);
+			return may_reject ? MSGTRACE_BAD_ROWS : MSGTRACE_BAD_ROW;
+		}
+	}
+	return MSGTRACE_OK;
 }
 
 static char *

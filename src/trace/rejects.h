@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "net/crypto.h"
+#include "net/status.h"
 #include "trace/bad_row.h"
 #include "trace/slice.h"
 
@@ -43,15 +44,14 @@ typedef struct MsgTraceRejects
 extern void msgtrace_rejects_init(MsgTraceRejects *rejects, MemoryContext context);
 
 /*
- * Does the record say that it was received just outside of this slice, where the
- * request was widened?  What is not even from there was sent unasked, and is not
- * left to another slice.
+ * Take the bad rows of a page that was asked for this slice: set them aside, each
+ * once, where `reject` and the rows allow it.  Else the fault with which the scan
+ * ends, the row named in `status`.
  */
-extern bool msgtrace_rejects_is_neighbours(const MsgTraceBadRow *bad, const MsgTraceSlice *slice);
-
-/* Keep one, unless it is known already; false when there are too many. */
-extern bool msgtrace_rejects_add(MsgTraceRejects *rejects, const MsgTraceBadRow *bad,
-								 const MsgTraceDialect *dialect);
+extern MsgTraceFault msgtrace_rejects_take(MsgTraceRejects *rejects, const MsgTraceBadRow *rows,
+										   int count, const MsgTraceSlice *slice,
+										   const MsgTraceDialect *dialect, bool reject,
+										   MsgTraceStatus *status);
 
 /* Replace what `to` has by a copy. */
 extern void msgtrace_rejects_copy(MsgTraceRejects *to, const MsgTraceRejects *from);
