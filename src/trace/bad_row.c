@@ -158,10 +158,10 @@ blank_out(char *record, size_t length, const MsgTraceBadRow *bad, MsgTraceBroken
 	}
 	entry = &broken->list[broken->count++];
 	entry->start = record;
+	memset(&entry->bad, 0, sizeof(entry->bad));
 	entry->bad.id = keep(bad->id);
 	entry->bad.recipient = keep(bad->recipient);
 	entry->bad.received = keep(bad->received);
-	entry->bad.field = NULL;
 	entry->bad.reason = pstrdup(bad->reason);
 	entry->bad.raw = memcpy(MemoryContextAllocHuge(CurrentMemoryContext, length), record, length);
 	entry->bad.raw_length = length;
