@@ -361,13 +361,18 @@ end_sign_in(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 	const MsgTraceCredential *credential = &session->config->credential;
 	MsgTraceStatus *status = session->status;
 
+	/* who only asked for the time takes any answer */
+	if (is_basic(session) && reply->fault == MSGTRACE_OK)
+	{
+		session->state = STARTING;
+		return;
+	}
 	if (pause_for_retry(session, reply))
 		return;
 	status->http_status = 0;
 	if (reply->fault != MSGTRACE_OK)
 		note_transport(session, reply);
-	else if (is_basic(session) || msgtrace_token_accept(credential, reply, status) ||
-			 signs_again(session))
+	else if (msgtrace_token_accept(credential, reply, status) || signs_again(session))
 		session->state = STARTING;
 	else
 		session->state = BROKEN;

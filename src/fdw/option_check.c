@@ -87,7 +87,10 @@ msgtrace_check_username(const char *name, const char *value)
 {
 	msgtrace_check_not_empty(name, value);
 	if (strchr(value, ':'))
-		msgtrace_refuse_value(name, value, "A user name cannot have a colon in it.");
+		ereport(ERROR, /* what is behind it may be the password */
+				errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				errmsg("invalid value for option \"%s\"", name),
+				errhint("A user name cannot have a colon in it."));
 }
 
 static bool

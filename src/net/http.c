@@ -141,6 +141,16 @@ on_tls(CURL *easy pg_attribute_unused(), void *ssl_context, void *arg)
 
 /* ------------------------------------------------------------ lifetimes */
 
+/* One of them may be the authorization. */
+static void
+wipe_headers(MsgTraceHttp *http)
+{
+	for (struct curl_slist *header = http->headers; header; header = header->next)
+		explicit_bzero(header->data, strlen(header->data));
+	curl_slist_free_all(http->headers);
+	http->headers = NULL;
+}
+
 static void
 end_request(MsgTraceHttp *http)
 {
@@ -150,8 +160,7 @@ end_request(MsgTraceHttp *http)
 		http->in_flight = false;
 	}
 	msgtrace_loop_set_alarm(&http->loop, MSGTRACE_ALARM_PACE, -1);
-	curl_slist_free_all(http->headers);
-	http->headers = NULL;
+	wipe_headers(http);
 	msgtrace_body_clear(&http->form, true);
 }
 

@@ -237,6 +237,10 @@ $node->same_rows('user name and password', "SELECT message_trace_id, recipient_a
 is(scalar $service->token_requests, 0, '… without a token');
 is_deeply([ grep { ($_->{scheme} // '') ne 'Basic' } $service->list_requests ], [], '… in every request for the list');
 is_deeply([ grep { $_->{authorization} && $_->{path} !~ /MessageTrace$/ } $service->requests ], [], '… and in no other');
+$service->clear_requests;
+$service->fault({ on => 'any', fault => 'status', status => 503 });
+$node->sql("SELECT count(*) FROM mail.message_trace WHERE $recent");
+is(join(' ', map { $_->{status} } grep { $_->{path} eq '/' } $service->requests), 503, '… whose host is asked for its time once, whatever it answers');
 $day = $recent;
 map_by(client_id => undef, auth => 'basic', username => 'trace@contoso.com', password => 'p:ss word');
 my $error = $node->sql_error("SELECT count(*) FROM mail.message_trace WHERE $day");
