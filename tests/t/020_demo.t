@@ -48,6 +48,7 @@ is($status, 0, 'the demonstration runs') || diag($text);
 
 for my $caption (
 	'A tenant: server, user mapping, and its traces as a table',
+	'Is all as it should be?',
 	'The newest messages',
 	"One person's failed mail of the last day",
 	'Traces beside a table of our own: mail by department',
@@ -68,6 +69,8 @@ sub chapter
 	return $chapter // '';
 }
 
+like(chapter('Is all'), qr/^ list +\| t /m, 'check() says yes');
+unlike(chapter('Is all'), qr/\| f /, '… and nowhere no');
 like(chapter('The newest'), qr/\(8 rows\)/, 'eight newest messages');
 like(chapter("One person's"), qr/\([1-6] rows?\)/, 'failed mail of one person');
 like(chapter('Traces beside'), qr/Finance.*\(4 rows\)/s, 'four departments');
