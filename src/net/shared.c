@@ -26,6 +26,13 @@
 /* Some areas may be requested; there is no need for more. */
 #define MAX_AREAS 4
 
+/*
+ * To be raised when the contents of an area change.  After an update the library
+ * of before runs on in some backends; without preloading the registry would hand
+ * the new one the area of the old.
+ */
+#define LAYOUT 1
+
 typedef struct MsgTraceSharedHeader
 {
 	LWLock lock;
@@ -119,8 +126,11 @@ make_registered(void *memory)
 static bool
 find_registered(MsgTraceShared *area)
 {
+	char name[64]; /* the registry's longest */
+
+	snprintf(name, sizeof(name), "%s %d %zu", area->name, LAYOUT, whole_size(area));
 	being_made = area;
-	area->header = msgtrace_named_segment(area->name, whole_size(area), make_registered);
+	area->header = msgtrace_named_segment(name, whole_size(area), make_registered);
 	if (area->header == NULL)
 		return false;
 	LWLockRegisterTranche(area->header->lock.tranche, area->name);
