@@ -54,6 +54,7 @@ typedef struct PageParser
 	PageMember member; /* of the page's object, where we are in it */
 	PageMember inner;  /* ... and of the one within "d" */
 	bool value_seen;
+	bool error_seen;
 	bool link_unreadable; /* there is one, but it is no string */
 	int elements;		  /* of the array; not all are objects, perhaps */
 	const char *first_record;
@@ -332,6 +333,13 @@ page_member(const PageParser *parser, const char *name)
 	return OTHER_MEMBER;
 }
 
+/* OData's way to say that something failed after HTTP 200 was sent: rows are missing. */
+static bool
+is_error(const char *name)
+{
+	return strcmp(name, "error") == 0 || strcmp(name, "odata.error") == 0;
+}
+
 static PageMember
 inner_member(const char *name)
 {
@@ -341,7 +349,7 @@ inner_member(const char *name)
 }
 
 static MsgTraceJsonResult
-on_field_start(void *state, char *name, bool is_null pg_attribute_unused())
+on_field_start(void *state, char *name, bool is_null)
 {
 	PageParser *parser = state;
 
@@ -349,6 +357,7 @@ on_field_start(void *state, char *name, bool is_null pg_attribute_unused())
 		parser->field = find_field(parser, name);
 	else if (parser->depth == 1)
 	{
+		parser->error_seen |= is_error(name) && !is_null;
 		parser->member = page_member(parser, name);
 		parser->inner = OTHER_MEMBER;
 	}
@@ -393,7 +402,7 @@ start_over(PageParser *parser)
 {
 	parser->depth = parser->rows_depth = 0;
 	parser->member = parser->inner = OTHER_MEMBER;
-	parser->value_seen = parser->link_unreadable = false;
+	parser->value_seen = parser->error_seen = parser->link_unreadable = false;
 	parser->elements = 0;
 	parser->next_broken = 0;
 	parser->page->count = parser->page->bad_count = parser->page->records = 0;
@@ -436,6 +445,8 @@ wrong_encoding(const char *body, size_t length)
 static const char *
 wrong_shape(const PageParser *parser)
 {
+	if (parser->error_seen)
+		return "The document says that there was an error.";
 	if (!parser->value_seen)
 		return "There is no array \"value\" in the document.";
 	if (parser->page->records != parser->elements)

@@ -1,8 +1,8 @@
-# tests/t/039_swallowed.t
+# tests/t/039_lost_rows.t
 #
-# on_bad_row 'reject' and its edges: a record that is so broken that it swallows
-# others is no single bad record; and what was set aside is shown to nobody who
-# could not have read it as a row.
+# Rows that would be lost, or shown, without a word: a record so broken that it
+# swallows others is no single bad record; a page that says it failed is no empty
+# page; and what was set aside is shown to nobody who could not have read it as a row.
 
 use strict;
 use warnings;
@@ -13,6 +13,8 @@ use Test::More;
 
 use MsgTrace::Cluster;
 use MsgTrace::Service;
+
+binmode Test::More->builder->$_, ':encoding(UTF-8)' for qw(output failure_output todo_output);
 
 my $service = MsgTrace::Service->start(now => '2026-05-10T12:00:00Z', rows_per_day => 100, quota => 0);
 my $node = MsgTrace::Cluster->start;
@@ -58,6 +60,16 @@ my $error = $node->sql_error("SELECT count(*) FROM mail.message_trace WHERE $hou
 is($error->{sqlstate}, '08P01', 'two broken records do not take those between them along')
   || diag($node->messages("SELECT count(*) FROM mail.message_trace WHERE $hour"));
 $service->clear_faults;
+
+# ---- an error after the head was sent ---------------------------------------------------
+
+for my $member ('"error":{"code":"ServerBusy","message":"try later"}', '"odata.error":{"code":""}')
+{
+	$service->faults_instead({ on => 'list', fault => 'status', status => 200, body => "{\"value\":[],$member}" });
+	is(($node->sql_error("SELECT count(*) FROM mail.message_trace WHERE $hour") // {})->{sqlstate}, '08P01', 'a page with an error in it is no empty page');
+}
+$service->faults_instead({ on => 'list', fault => 'status', status => 200, body => '{"error":null,"value":[]}' });
+is($node->sql("SELECT count(*) FROM mail.message_trace WHERE $hour"), 0, '… unless it says that there is none');
 
 # ---- who sees what was set aside --------------------------------------------------------
 
