@@ -30,6 +30,53 @@ first_member(const MsgTraceDocument *document, const char *const *paths, int cou
 	return NULL;
 }
 
+/* Behind a tag, and behind all of a style or script. */
+static const char *
+skip_tag(const char *tag)
+{
+	static const char *const hidden[] = {"style", "script"};
+	const char *end = strchr(tag, '>');
+
+	for (size_t i = 0; i < lengthof(hidden) && end; i++)
+	{
+		if (pg_strncasecmp(tag + 1, hidden[i], strlen(hidden[i])) == 0)
+		{
+			end = strstr(end, "</");
+			end = end ? strchr(end, '>') : NULL;
+		}
+	}
+	return end ? end + 1 : tag + strlen(tag);
+}
+
+/* A page of HTML (a sign-in page, a proxy's) without its tags, in place; other text as it is. */
+static char *
+text_of_page(char *words)
+{
+	const char *from = words + strspn(words, " ");
+	char *to = words;
+
+	if (*from != '<')
+		return words;
+	while (*from)
+	{
+		if (*from == '<')
+			from = skip_tag(from);
+		else if (*from != ' ')
+		{
+			*to++ = *from++;
+			continue;
+		}
+		else
+			from++;
+		if (to > words && to[-1] != ' ')
+			*to++ = ' ';
+	}
+	*to = '\0';
+	if (to > words && to[-1] == ' ')
+		to[-1] = '\0';
+	return *words ? words : NULL;
+}
+
 void
 msgtrace_refusal_note(const MsgTraceHttpReply *reply, MsgTraceStatus *status)
 {
@@ -44,7 +91,7 @@ msgtrace_refusal_note(const MsgTraceHttpReply *reply, MsgTraceStatus *status)
 			status, msgtrace_document_string(document, "error/innerError/request-id"));
 	}
 	else if (reply->length > 0)
-		status->words = msgtrace_status_keep(status, reply->body);
+		status->words = text_of_page(msgtrace_status_keep(status, reply->body));
 	msgtrace_document_free(document);
 }
 

@@ -179,7 +179,7 @@ my %refusals = (
 	'400 of OData' => [ { status => 400, body => '{"odata.error":{"code":"BadFilter","message":{"lang":"en-US","value":"no such thing"}}}' }, 'HV000', qr/BadFilter.*no such thing/ ],
 	'400 in the verbose shape' => [ { status => 400, body => '{"error":{"code":"BadFilter","message":{"lang":"en-US","value":"no such thing"}}}' }, 'HV000', qr/BadFilter.*no such thing/ ],
 	'403 of its own' => [ { status => 403, body => '{"ErrorCode":"","Message":"No permission to access the report for the organization ."}' }, '08004', qr/No permission/ ],
-	'401 with a page of HTML' => [ { status => 401, body => '<html><body>no</body></html>', count => 2 }, '08004', qr/./ ],
+	'401 with a page of HTML' => [ { status => 401, body => '<html><head><style>b {}</style><title>Sign in</title></head><body><b>no</b></body></html>', count => 2 }, '08004', qr{401: Sign in no(?: |$)} ],
 	'500 UnknownError' => [ { status => 500, body => 'UnknownError', count => 9 }, '08006', qr/UnknownError/ ],
 	'200 with HTML' => [ { fault => 'html' }, '08P01', qr/./ ],
 	'd without an array' => [ { status => 200, body => '{"d":{"__count":5}}' }, '08P01', qr/no array/ ],
