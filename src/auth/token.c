@@ -238,6 +238,14 @@ is_header_safe(const char *token)
 	return true;
 }
 
+static MsgTraceFault
+fault_of_refusal(int http_status)
+{
+	if (http_status == 429)
+		return MSGTRACE_THROTTLED;
+	return http_status >= 500 ? MSGTRACE_UNAVAILABLE : MSGTRACE_SIGN_IN_REFUSED;
+}
+
 bool
 msgtrace_token_accept(const MsgTraceCredential *credential, const MsgTraceHttpReply *reply,
 					  MsgTraceStatus *status)
@@ -249,7 +257,7 @@ msgtrace_token_accept(const MsgTraceCredential *credential, const MsgTraceHttpRe
 
 	if (reply->http_status != 200)
 	{
-		status->fault = reply->http_status >= 500 ? MSGTRACE_UNAVAILABLE : MSGTRACE_SIGN_IN_REFUSED;
+		status->fault = fault_of_refusal(reply->http_status);
 		note_refusal(reply, status);
 		return false;
 	}

@@ -355,6 +355,8 @@ is(scalar(() = token_requests()), 3, '… is retried');
 orders(status(429, on => 'token', retry_after => 1));
 survives($signing, 0, 'one that is told to wait');
 paused('… waits', told(1000));
+orders(status(429, on => 'token', retry_after => 1, count => 99));
+fails(server(quota_window => '1s'), 0, 'one that is told so for too long', sqlstate => qr/^53400$/, message => qr/sign-in/);
 orders(status(503, on => 'token', count => 99));
 fails($signing, 0, 'one that does not end', %unavailable, message => qr/sign-in/);
 is(scalar(() = token_requests()), 4, '… is retried max_retries times');
