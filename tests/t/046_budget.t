@@ -277,9 +277,17 @@ $node->wait_until("SELECT clock_timestamp() > pg_postmaster_start_time() + inter
 	$blocker->sql('ROLLBACK');
 	is($blocker->sql(one('flight', 1)), 't', '... and the session goes on');
 	is(quota($id, 'used, in_flight'), '23|0', '... and counts');
+	$service->fault({ on => 'list', fault => 'hang' });
+	$blocker->send('DO $$ BEGIN PERFORM (' . one('flight', 1) . '); EXCEPTION WHEN query_canceled THEN PERFORM pg_sleep(600); END $$');
+	wait_for_quota($id, 'in_flight = 1');
+	$blocker->cancel;
+	wait_for_quota($id, 'in_flight = 0');
+	$blocker->cancel;
+	like($blocker->receive, qr/pg_sleep/, 'one that is caught and gone on with in the same transaction is over, too');
+	is(quota($id, 'used, in_flight'), '24|0', '... and counts');
 	$service->fault({ on => 'list', fault => 'cut' });
 	is($blocker->sql(one('flight', 1)), 't', 'a broken connection that is retried');
-	is(quota($id, 'used, in_flight'), '25|0', '... counts twice');
+	is(quota($id, 'used, in_flight'), '26|0', '... counts twice');
 	$blocker->sql('BEGIN; DECLARE c CURSOR FOR ' . many('flight') . '; SAVEPOINT s');
 	$service->fault({ on => 'list', fault => 'hang' });
 	$blocker->send('FETCH c');
@@ -287,7 +295,7 @@ $node->wait_until("SELECT clock_timestamp() > pg_postmaster_start_time() + inter
 	$blocker->cancel;
 	$blocker->receive;
 	$blocker->sql('ROLLBACK TO s');
-	is(quota($id, 'used, in_flight'), '26|0', 'a cursor that failed holds no slot, though its transaction goes on');
+	is(quota($id, 'used, in_flight'), '27|0', 'a cursor that failed holds no slot, though its transaction goes on');
 	$blocker->quit;
 }
 
