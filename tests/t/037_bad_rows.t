@@ -295,6 +295,23 @@ $service->add_rows(posted(1, long => 'é' x 40000));
 is($node->sql("SELECT count(from_ip) IS NOT NULL FROM graph.message_trace WHERE $quiet; SELECT octet_length(raw) BETWEEN 65530 AND 65536, reason ~ 'of its \\d+ bytes the first 65536 are kept'"
 		. ' FROM o365_msgtrace._last_rejected()', set => { client_min_messages => 'error' }), "t\nt|t", 'a long one is cut, with a note');
 $service->clear_rows;
+# A second cannot be halved: it is read again in smaller pages.
+$service->add_rows(map { posted($_) } 1 .. 60);
+$node->sql("ALTER FOREIGN TABLE graph.message_trace OPTIONS (ADD page_size '40')");
+$service->fault({ on => 'list', fault => 'poisoned_link' });
+is($node->sql("SELECT count(from_ip) IS NOT NULL FROM graph.message_trace WHERE $quiet; SELECT pages > 3, rejected FROM o365_msgtrace.last_scan()",
+		set => { client_min_messages => 'error' }), "t\nt|60", 'records that come again are counted once');
+$node->sql('ALTER FOREIGN TABLE graph.message_trace OPTIONS (DROP page_size)');
+$service->clear_rows;
+
+# Times are asked for in whole seconds; what came for that alone is nobody's business.
+for my $outside ('0', '6')
+{
+	order_page(page('graph', record('graph', 2, receivedDateTime => qq("$time.$outside"), size => '"big"')));
+	is($node->sql_error("SELECT size FROM graph.message_trace WHERE received >= '2026-05-12 10:00:00.1Z' AND received < '2026-05-12 10:00:00.6Z'",
+			set => { 'o365_msgtrace.on_bad_row' => 'error' }), undef, "a bad row at .$outside is not met between .1 and .6");
+}
+
 $service->clear_faults;
 $service->fault({ on => 'list', fault => 'bad_row', kind => 'no_id', count => 3 });
 is($node->sql("SELECT count(*) FROM (SELECT FROM graph.message_trace LIMIT 5) t; SELECT count(*) FROM o365_msgtrace._last_rejected()",
@@ -349,9 +366,10 @@ is($node->sql_error("CALL o365_msgtrace.run('strict')")->{sqlstate}, 'HV004', 'w
 is($node->sql("SELECT count(*) FROM o365_msgtrace.rejected_record"), '0', 'and keeps nothing');
 
 # Another role of the session does not see what one's scan set aside.
+order_page(page('graph', '{}'));
 is(
 	$node->sql("SET o365_msgtrace.on_bad_row = reject; SET client_min_messages = error; SELECT count(*) FROM graph.message_trace WHERE $where;"
 		  . 'SELECT count(*) FROM o365_msgtrace._last_rejected(); SET ROLE regress_other; SELECT count(*) FROM o365_msgtrace._last_rejected()')
-	  =~ /^\d+\n(\d+)\n0$/ ? 'hidden' : 'shown', 'hidden', 'and none is shown to another role');
+	  =~ s/\n/ /gr, '2 1 0', 'and none is shown to another role');
 
 done_testing();
