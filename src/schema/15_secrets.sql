@@ -46,6 +46,10 @@ COMMENT ON COLUMN o365_msgtrace.secret_grant.grantee IS 'the role whose scans, a
 
 REVOKE ALL ON o365_msgtrace.secret_store, o365_msgtrace.secret_grant FROM PUBLIC;
 
+-- Without a policy there is no row for anybody but their owner: pg_write_all_data could give itself a grant else.
+ALTER TABLE o365_msgtrace.secret_store ENABLE ROW LEVEL SECURITY;
+ALTER TABLE o365_msgtrace.secret_grant ENABLE ROW LEVEL SECURITY;
+
 SELECT pg_catalog.pg_extension_config_dump('o365_msgtrace.secret_store', '');
 SELECT pg_catalog.pg_extension_config_dump('o365_msgtrace.secret_grant', '');
 

@@ -161,6 +161,12 @@ for my $command (q{alter_secret('app', value => 'x')}, q{alter_secret('app', hos
 }
 refused('a COPY over it', '42501', qr/must be owner/, sql => $put_app, user => 'regress_user');
 refused('a secret of the same name', '42710', qr/already exists/, sql => q{SELECT o365_msgtrace.create_secret('app', 'x')}, user => 'regress_user');
+# Roles that may read and write all tables are not asked whose secrets these are.
+$node->sql('CREATE ROLE regress_writer LOGIN IN ROLE pg_read_all_data, pg_write_all_data');
+refused('a grant that a role of pg_write_all_data would give itself', '42501', qr/row-level security/, user => 'regress_writer',
+	sql => q{INSERT INTO o365_msgtrace.secret_grant VALUES ('app', 'regress_writer')});
+is($node->sql(q{UPDATE o365_msgtrace.secret_store SET owner = 'regress_writer' RETURNING name}, user => 'regress_writer'), '', '… nor does it become their owner');
+
 # A definer function of the owner's does what the owner may.
 $node->sql(q{SET ROLE regress_owner; CREATE FUNCTION mail.note() RETURNS void LANGUAGE sql SECURITY DEFINER AS $$ SELECT o365_msgtrace.alter_secret('app', username => '') $$});
 is($node->sql_error('SELECT mail.note()', user => 'regress_user'), undef, "a function of the owner's acts as the owner");
