@@ -366,15 +366,24 @@ msgtrace_error_describe(MsgTraceErrorText *text, const MsgTraceStatus *status,
 	text->hint = hint_for(status);
 }
 
-/* It is in view server_stats also after the transaction that it ends. */
+/*
+ * It is in view server_stats also after the transaction that it ends, where roles
+ * see it that may not see the rows: a record's value is left out.
+ */
 static void
-note_in_statistics(const MsgTraceStatus *status, const MsgTraceErrorText *text)
+note_in_statistics(const MsgTraceStatus *status, const MsgTracePagerCounts *counts)
 {
-	const char *parting = *text->detail ? ": " : "";
+	MsgTraceStatus shown = *status;
+	MsgTraceErrorText text;
 
-	if (OidIsValid(status->server_id))
-		msgtrace_counters_note_error(status->server_id, text->sqlstate,
-									 psprintf("%s%s%s", text->message, parting, text->detail));
+	if (!OidIsValid(status->server_id))
+		return;
+	if (status->fault == MSGTRACE_BAD_ROW || status->fault == MSGTRACE_BAD_ROWS)
+		shown.words = NULL;
+	msgtrace_error_describe(&text, &shown, counts);
+	msgtrace_counters_note_error(
+		status->server_id, text.sqlstate,
+		psprintf("%s%s%s", text.message, *text.detail ? ": " : "", text.detail));
 }
 
 void
@@ -383,7 +392,7 @@ msgtrace_error_raise(const MsgTraceStatus *status, const MsgTracePagerCounts *co
 	MsgTraceErrorText text;
 
 	msgtrace_error_describe(&text, status, counts);
-	note_in_statistics(status, &text);
+	note_in_statistics(status, counts);
 	ereport(ERROR, errcode(text.sqlstate), errmsg_internal("%s", text.message),
 			*text.detail ? errdetail_internal("%s", text.detail) : 0, errhint("%s", text.hint));
 }

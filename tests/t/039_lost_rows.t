@@ -92,4 +92,12 @@ SELECT count(size) FROM mail.message_trace WHERE $hour;
 SELECT count(*) FROM o365_msgtrace._last_rejected();
 SQL
 
+page(record(1, size => 'for the board only'));
+my $session = $node->session(set => { 'o365_msgtrace.on_bad_row' => 'error' });
+like($session->sql_error("SELECT count(size) FROM mail.message_trace WHERE $hour")->{detail}, qr/field size: .*for the board only/,
+	'who may read the rows is shown the value that is wrong');
+like($session->sql('SELECT last_error FROM o365_msgtrace.server_stats'), qr/field size; on page 1/, '… the statistics tell its field');
+unlike($session->sql('SELECT last_error FROM o365_msgtrace.server_stats'), qr/board/, '… but not the value');
+$session->quit;
+
 done_testing();
