@@ -51,7 +51,7 @@ msgtrace_credential_basic(const MsgTraceCredential *credential)
 
 typedef struct WipeAtEnd
 {
-	const char *secrets[5];
+	char *secret;
 	MemoryContextCallback callback;
 } WipeAtEnd;
 
@@ -60,26 +60,28 @@ wipe(void *arg)
 {
 	WipeAtEnd *wiping = arg;
 
-	for (size_t i = 0; i < lengthof(wiping->secrets); i++)
-	{
-		char *secret = unconstify(char *, wiping->secrets[i]);
-
-		if (secret)
-			explicit_bzero(secret, strlen(secret));
-	}
+	explicit_bzero(wiping->secret, strlen(wiping->secret));
 }
 
 void
-msgtrace_credential_wipe_at_end(const MsgTraceCredential *credential, const char *other)
+msgtrace_credential_wipe_text_at_end(const char *secret)
 {
-	WipeAtEnd *wiping = palloc0(sizeof(WipeAtEnd));
+	WipeAtEnd *wiping;
 
-	wiping->secrets[0] = credential->client_secret;
-	wiping->secrets[1] = credential->private_key_pem;
-	wiping->secrets[2] = credential->passphrase;
-	wiping->secrets[3] = credential->password;
-	wiping->secrets[4] = other;
+	if (secret == NULL)
+		return;
+	wiping = palloc0(sizeof(WipeAtEnd));
+	wiping->secret = unconstify(char *, secret);
 	wiping->callback.func = wipe;
 	wiping->callback.arg = wiping;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &wiping->callback);
+}
+
+void
+msgtrace_credential_wipe_at_end(const MsgTraceCredential *credential)
+{
+	msgtrace_credential_wipe_text_at_end(credential->client_secret);
+	msgtrace_credential_wipe_text_at_end(credential->private_key_pem);
+	msgtrace_credential_wipe_text_at_end(credential->passphrase);
+	msgtrace_credential_wipe_text_at_end(credential->password);
 }

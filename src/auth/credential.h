@@ -52,11 +52,10 @@ extern void msgtrace_credential_hide(const MsgTraceCredential *credential, MsgTr
 /* What stands behind "Authorization: " in basic sign-in.  The caller wipes it. */
 extern char *msgtrace_credential_basic(const MsgTraceCredential *credential);
 
-/*
- * Overwrite the secrets in memory, and another one, when the current memory
- * context ends, which they are in.
- */
-extern void msgtrace_credential_wipe_at_end(const MsgTraceCredential *credential,
-											const char *other);
+/* Overwrite a secret, or NULL, when the current memory context ends, which it is in. */
+extern void msgtrace_credential_wipe_text_at_end(const char *secret);
+
+/* Likewise all that the credential has by now. */
+extern void msgtrace_credential_wipe_at_end(const MsgTraceCredential *credential);
 
 #endif /* MSGTRACE_CREDENTIAL_H */

@@ -458,17 +458,21 @@ read_settings(MsgTraceSettings *settings, const ForeignServer *server, const Opt
 	msgtrace_log_requests(&settings->session, server->servername, settings->log_level);
 }
 
-/* Stored secrets are looked up for whom the scan is made as; each has its host. */
+/*
+ * Stored secrets are looked up for whom the scan is made as; each has its host.
+ * Those of the mapping are to be wiped also when that fails.
+ */
 static void
 read_secrets(MsgTraceSettings *settings, Oid user_id)
 {
 	MsgTraceSessionConfig *session = &settings->session;
 	bool basic = session->credential.auth == MSGTRACE_AUTH_BASIC;
 
+	msgtrace_credential_wipe_at_end(&session->credential);
+	msgtrace_credential_wipe_text_at_end(session->http.proxy_password);
 	msgtrace_secrets_resolve(&session->credential, &settings->secrets,
 							 basic ? session->report_url : session->credential.authority_url,
 							 user_id);
-	msgtrace_credential_wipe_at_end(&session->credential, session->http.proxy_password);
 }
 
 void

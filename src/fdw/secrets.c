@@ -377,12 +377,17 @@ typedef struct Resolving
 	Oid user_id;
 } Resolving;
 
-/* The secret's value, and its row for the caller; NULL when none is named. */
+/*
+ * The secret's value, and its row for the caller; NULL when none is named.  What
+ * is opened will be wiped, also when the next one is refused; a certificate's
+ * text may have the private key in it.
+ */
 static char *
 resolve(const Resolving *resolving, const char *name, MsgTraceSecret **row)
 {
 	TimestampTz *first = &resolving->credential->secrets_expire;
 	MsgTraceSecret *secret;
+	char *value;
 
 	if (name == NULL)
 		return NULL;
@@ -398,7 +403,9 @@ resolve(const Resolving *resolving, const char *name, MsgTraceSecret **row)
 		*first = secret->expires;
 	if (row)
 		*row = secret;
-	return value_of(secret);
+	value = value_of(secret);
+	msgtrace_credential_wipe_text_at_end(value);
+	return value;
 }
 
 static void
