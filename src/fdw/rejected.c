@@ -4,8 +4,9 @@
  *		The rejected records of the last scan, for the ingest.
  *
  * They outlive the scan, so that the statement after it can write them where it
- * wrote the rows.  Shown only to the role that the scan was made as: who read a
- * view of another role's must not see what the view hides.
+ * wrote the rows.  Shown only to the role that the scan was made as, and only if
+ * it may read all of the table: who read a view of another role's, some columns,
+ * or a partition through a policy must not see what these hide.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,16 +15,18 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-static MsgTraceRejects kept; /* of the last scan that was complete */
-static Oid kept_for = InvalidOid;
+static MsgTraceRejects kept;	  /* of the last scan that was complete */
+static Oid kept_of = InvalidOid;  /* the table */
+static Oid kept_for = InvalidOid; /* the role */
 
 void
-msgtrace_rejected_keep(const MsgTracePager *pager, Oid user_id)
+msgtrace_rejected_keep(const MsgTracePager *pager, Oid table_id, Oid user_id)
 {
 	if (!msgtrace_pager_counts(pager)->complete)
 		return;
@@ -31,6 +34,7 @@ msgtrace_rejected_keep(const MsgTracePager *pager, Oid user_id)
 		msgtrace_rejects_init(&kept,
 							  AllocSetContextCreate(TopMemoryContext, "o365_msgtrace rejected",
 													ALLOCSET_DEFAULT_SIZES));
+	kept_of = table_id;
 	kept_for = user_id;
 	msgtrace_rejects_copy(&kept, msgtrace_pager_rejects(pager));
 }
@@ -62,6 +66,17 @@ put(ReturnSetInfo *result, const MsgTraceReject *reject)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/* A table that is gone can be read by nobody. */
+static bool
+is_callers(void)
+{
+	bool is_missing = false;
+
+	return kept_for == GetUserId() &&
+		   pg_class_aclcheck_ext(kept_of, kept_for, ACL_SELECT, &is_missing) == ACLCHECK_OK &&
+		   !is_missing;
+}
+
 PG_FUNCTION_INFO_V1(o365_msgtrace_last_rejected);
 
 Datum
@@ -70,7 +85,10 @@ o365_msgtrace_last_rejected(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < kept.count && kept_for == GetUserId(); i++)
-		put(result, &kept.list[i]);
+	if (is_callers())
+	{
+		for (int i = 0; i < kept.count; i++)
+			put(result, &kept.list[i]);
+	}
 	return (Datum) 0;
 }

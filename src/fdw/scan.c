@@ -200,7 +200,7 @@ end_loop(ForeignScanState *node, TraceScan *scan)
 	note_first_request(node, scan);
 	msgtrace_stats_note_scan(scan->pager);
 	msgtrace_stats_add(&scan->earlier, scan->pager);
-	msgtrace_rejected_keep(scan->pager, scan->scanner.user_id);
+	msgtrace_rejected_keep(scan->pager, scan->scanner.table_id, scan->scanner.user_id);
 	warn_of_rejects(scan);
 	msgtrace_log_scan_end(scan->log);
 	msgtrace_pager_close(scan->pager);
@@ -264,7 +264,7 @@ end_of_rows(TraceScan *scan, MsgTracePagerResult result)
 
 	if (result == MSGTRACE_ERROR)
 		msgtrace_error_raise(&scan->status, counts);
-	msgtrace_rejected_keep(scan->pager, scan->scanner.user_id);
+	msgtrace_rejected_keep(scan->pager, scan->scanner.table_id, scan->scanner.user_id);
 	msgtrace_log_scan_complete(scan->log);
 	warn_of_rejects(scan);
 	if (counts->replaced > 0)

@@ -372,4 +372,26 @@ is(
 		  . 'SELECT count(*) FROM o365_msgtrace._last_rejected(); SET ROLE regress_other; SELECT count(*) FROM o365_msgtrace._last_rejected()')
 	  =~ s/\n/ /gr, '2 1 0', 'and none is shown to another role');
 
+# Nor to one who may not read all of the table: only some columns, or what a policy of the partitioned table leaves.
+$node->sql(<<'SQL');
+CREATE ROLE regress_some LOGIN;
+GRANT USAGE ON SCHEMA o365_msgtrace, graph TO regress_some;
+GRANT SELECT (message_trace_id, received, size) ON graph.message_trace TO regress_some;
+CREATE TABLE graph.parted (LIKE graph.message_trace) PARTITION BY RANGE (received);
+CREATE FOREIGN TABLE graph.part PARTITION OF graph.parted DEFAULT SERVER graph;
+ALTER TABLE graph.parted ENABLE ROW LEVEL SECURITY;
+CREATE POLICY small ON graph.parted TO regress_some USING (size < 0);
+GRANT SELECT ON graph.parted TO regress_some;
+SQL
+for my $table (qw(message_trace parted))
+{
+	for my $user (qw(postgres regress_some))
+	{
+		order_page(page('graph', record('graph', 2, size => '"big"')));
+		my ($rows, $records) = split /\n/, $node->sql("SELECT count(size) FROM graph.$table WHERE $where; SELECT count(*) FROM o365_msgtrace._last_rejected()",
+			user => $user, set => { %$reject, client_min_messages => 'error' });
+		is($records, $user eq 'postgres' ? 1 : 0, "what $user read of $table tells " . ($user eq 'postgres' ? 'the record' : 'nothing of what is hidden'));
+	}
+}
+
 done_testing();
