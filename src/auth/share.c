@@ -74,20 +74,20 @@ digest_of(const char *name)
 
 /*
  * The tenant's id as the token has it, so that its id and each of its domains are
- * one; else what the credential says.  Never empty.
+ * one; else what the credential says.  Never empty.  Without a token nobody has
+ * verified of which tenant an account is: its budget is its own, lest somebody
+ * draw on that of a tenant which is not theirs.
  */
 static char *
 tenant_of(const MsgTraceCredential *credential, const char *token)
 {
 	MsgTraceClaims claims = {0};
 
+	if (credential->auth == MSGTRACE_AUTH_BASIC)
+		return digest_of(credential->username);
 	if (token)
 		msgtrace_claims_read(&claims, token);
-	if (claims.tid)
-		return pstrdup(claims.tid);
-	if (credential->tenant_id && *credential->tenant_id)
-		return lower_case(credential->tenant_id);
-	return digest_of(credential->username ? credential->username : "");
+	return claims.tid ? pstrdup(claims.tid) : lower_case(credential->tenant_id);
 }
 
 void

@@ -387,6 +387,16 @@ $node->wait_until("SELECT clock_timestamp() > pg_postmaster_start_time() + inter
 	$node->sql(one('reporting', $_)) for 1 .. 2;
 	is($node->sql("SELECT api, used FROM o365_msgtrace.quota WHERE tenant = '$id' ORDER BY api"), "graph|21\nreporting|22",
 		'each interface has a budget of its own');
+
+	# A user name tells no tenant that anybody has verified.
+	$service->add_user(name => 'trace@contoso.com', password => 'right');
+	server('account', tenant_id => $id, quota_requests => 1, quota_window => '1h', api => 'reporting',
+		report_url => $service->report_url('reporting'),
+		mapping => { auth => 'basic', client_id => undef, client_secret => undef, username => 'trace@contoso.com', password => 'right' });
+	$node->sql(one('account', 1));
+	is($node->sql("SELECT count(*) FROM o365_msgtrace.quota WHERE tenant = '$id' AND quota_requests = 1"), 0,
+		'an account with a password has no say in the budget of a tenant');
+	is($node->sql("SELECT used FROM o365_msgtrace.quota WHERE tenant LIKE 'user %'"), 1, '… but one of its own');
 }
 
 # ---- rights --------------------------------------------------------------------------------------------
