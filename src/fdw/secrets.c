@@ -259,14 +259,16 @@ value_of(const MsgTraceSecret *secret)
 
 /*
  * Superusers are no exception: a mapping that somebody made for them does not
- * make others' secrets travel.
+ * make others' secrets travel.  Members that do not inherit the role's rights
+ * have to SET ROLE, as for a table of the role's.
  */
 static bool
 is_or_belongs_to(Oid user_id, const char *role)
 {
 	Oid role_id = get_role_oid(role, true);
 
-	return OidIsValid(role_id) && is_member_of_role_nosuper(user_id, role_id);
+	return OidIsValid(role_id) && is_member_of_role_nosuper(user_id, role_id) &&
+		   has_privs_of_role(user_id, role_id);
 }
 
 static bool

@@ -136,9 +136,9 @@ SELECT s.name, s.owner, s.username, s.hosts, s.expires_at, s.key_fingerprint,
        s.created_at, s.changed_at
   FROM o365_msgtrace.secret_store s
  WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r
-                WHERE r.rolname = s.owner AND pg_catalog.pg_has_role(r.oid, 'MEMBER'))
+                WHERE r.rolname = s.owner AND pg_catalog.pg_has_role(r.oid, 'USAGE'))
     OR EXISTS (SELECT FROM o365_msgtrace.secret_grant g LEFT JOIN pg_catalog.pg_roles r ON r.rolname = g.grantee
-                WHERE g.name = s.name AND (g.grantee = 'public' OR pg_catalog.pg_has_role(r.oid, 'MEMBER')));
+                WHERE g.name = s.name AND (g.grantee = 'public' OR pg_catalog.pg_has_role(r.oid, 'USAGE')));
 COMMENT ON VIEW o365_msgtrace.secret IS
 'the stored secrets that the current role owns or may use, never their values';
 COMMENT ON COLUMN o365_msgtrace.secret.name IS 'what a user mapping calls it';
