@@ -28,7 +28,7 @@ CREATE VIEW o365_msgtrace.quota AS SELECT * FROM o365_msgtrace._quota();
 
 COMMENT ON VIEW o365_msgtrace.quota IS
 'the budget of requests of each tenant and API that was used within its window, across all sessions and databases; seen by pg_read_all_stats, and by roles with USAGE on a server of this database that used it, or its owner';
-COMMENT ON COLUMN o365_msgtrace.quota.tenant IS 'the tenant''s directory id, as its tokens have it; with basic sign-in the server''s tenant_id, or a digest of the user name';
+COMMENT ON COLUMN o365_msgtrace.quota.tenant IS 'the tenant''s directory id, as its tokens have it; with basic sign-in a digest of the user name';
 COMMENT ON COLUMN o365_msgtrace.quota.api IS 'graph or reporting; with :detail for the details of deliveries, where detail_quota is separate';
 COMMENT ON COLUMN o365_msgtrace.quota.quota_requests IS 'requests in a window; of several servers'' options those that leave least';
 COMMENT ON COLUMN o365_msgtrace.quota.quota_window IS 'the window, of the same server';
