@@ -48,6 +48,7 @@ typedef struct Column
 	bool is_ip;		  /* may carry brackets and a port */
 	bool is_time;	  /* of a date/time type ... */
 	bool is_received; /* ... and shows the row's time */
+	bool is_domain;	  /* may refuse a NULL */
 	bool is_builtin;  /* the type comes with the server */
 } Column;
 
@@ -190,6 +191,13 @@ fill_raw(Column *column, const MsgTraceRecord *record, Datum *value, MsgTraceBad
 	return true;
 }
 
+/* There is no value; a domain may have it that there must be one. */
+static bool
+fill_null(Column *column, Datum *value, MsgTraceBadValue *bad)
+{
+	return !column->is_domain || call_input(column, NULL, value, bad);
+}
+
 /* An object or array where a value belongs is shown as no value can be. */
 static bool
 fill_column(Column *column, const MsgTraceRecord *record, MsgTraceRow *row, MsgTraceBadValue *bad)
@@ -214,10 +222,8 @@ fill_column(Column *column, const MsgTraceRecord *record, MsgTraceRow *row, MsgT
 		return false;
 	}
 	text = record->values[column->field];
-	if (text == NULL)
-		return true;
-	if (column->is_ip && *text == '\0')
-		return true; /* "" is no address, in normal form or not */
+	if (text == NULL || (column->is_ip && *text == '\0')) /* in normal form or not */
+		return fill_null(column, value, bad);
 	row->nulls[column->index] = false;
 	return convert(column, row, text, value, bad);
 }
@@ -259,13 +265,15 @@ conversion_of(int field, Form_pg_attribute attribute)
 static void
 set_up_column(Column *column, Form_pg_attribute attribute, int field, const char *tenant_label)
 {
+	Oid base_type = getBaseType(attribute->atttypid);
 	Oid function;
 
 	column->index = AttrNumberGetAttrOffset(attribute->attnum);
 	column->field = field;
 	column->name = pstrdup(NameStr(attribute->attname));
 	column->typmod = attribute->atttypmod;
-	column->is_ip = attribute->atttypid == INETOID;
+	column->is_ip = base_type == INETOID || base_type == CIDROID;
+	column->is_domain = base_type != attribute->atttypid;
 	column->is_time = TypeCategory(attribute->atttypid) == TYPCATEGORY_DATETIME;
 	column->is_received = column->is_time && field == MSGTRACE_RECEIVED;
 	column->is_builtin = attribute->atttypid < FirstUnpinnedObjectId;

@@ -269,6 +269,17 @@ is($own ? $own->{sqlstate} . ' ' . ($own->{detail} =~ /field size: value for dom
 order_page(page('graph', record('graph', 2, size => 500)));
 like($node->messages("SELECT count(*) FROM graph.checked WHERE $where"), qr/^$/, 'a column that is not asked for is not looked at');
 
+# Domains: over inet they take what inet takes, and where they want a value a NULL is none.
+$node->sql("CREATE DOMAIN public.machine AS inet; CREATE DOMAIN public.present AS text NOT NULL; CREATE FOREIGN TABLE graph.domains"
+	  . " (received timestamptz, subject public.present, from_ip public.machine, to_ip cidr) SERVER graph");
+my $of_domains = "SELECT subject, from_ip, to_ip FROM graph.domains WHERE $where AND from_ip <> '192.0.2.1'";
+order_page(page('graph', record('graph', 2, fromIP => '"[2001:db8::1]:25"', toIP => '"192.0.2.2:25"')));
+is($node->sql($of_domains), 'row 2|2001:db8::1|192.0.2.2/32', 'a port does not matter to a domain over inet, nor to cidr');
+order_page(page('graph', record('graph', 2, subject => 'null')));
+my $absent = $node->sql_error($of_domains);
+is(($absent->{sqlstate} // '') . ' ' . (($absent->{detail} // '') =~ /^Record \Q$id\E, field subject: domain present does not allow null/ ? 'named' : ''), 'HV004 named',
+	'a NULL where a domain allows none is a value that cannot be read');
+
 # ---- how many ------------------------------------------------------------------------------
 
 # Rows of one's own, at an hour that has no others to speak of.
