@@ -77,7 +77,7 @@ struct MsgTracePager
 	MsgTraceSlice parts[MAX_PARTS]; /* of the slice, still to be read; top = at hand */
 	int part_count;
 	int part_pages;		/* read of the part at hand */
-	int64 part_records; /* in them */
+	int64 part_records; /* in them, as far as they were asked for */
 	int page_size;		/* asked for; smaller after trouble */
 	bool clamped_anew;	/* this part's window was refused once */
 
@@ -400,7 +400,7 @@ take_page(MsgTracePager *pager)
 	if (!take_bad_rows(pager))
 		return;
 	pager->part_pages++;
-	pager->part_records += pager->page.records;
+	pager->part_records += Min(pager->page.records, pager->page_size);
 	pager->page.next_link = next_url(pager);
 	pager->counts.pages++;
 	pager->counts.received += pager->page.count;
