@@ -157,22 +157,21 @@ is_loopback(const char *url)
 }
 
 static void
-check_plain_url(const MsgTraceOption *option, const char *value)
+check_plain_url(const MsgTraceOption *option, const char *value, const char *hint)
 {
 	if (!msgtrace_http_is_plain_url(value) || strpbrk(value, "?#"))
-		ereport(
-			ERROR, /* the value may hold a password */
-			errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-			errmsg("invalid URL for option \"%s\"", option->name),
-			errhint(
-				"Give scheme, host, port and path, with nothing before @ and nothing after ? or #."));
+		ereport(ERROR, /* the value may hold a password */
+				errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				errmsg("invalid URL for option \"%s\"", option->name), errhint("%s", hint));
 }
 
 /* A token and the secret go where these point: not just anyone may say where. */
 static void
 check_url(const MsgTraceOption *option, const char *value)
 {
-	check_plain_url(option, value);
+	check_plain_url(
+		option, value,
+		"Give scheme, host, port and path, with nothing before @ and nothing after ? or #.");
 	if (pg_strncasecmp(value, "https://", 8) != 0 && !is_loopback(value))
 		msgtrace_refuse_value(
 			option->name, value,
@@ -191,7 +190,9 @@ check_proxy(const MsgTraceOption *option, const char *value)
 {
 	if (*value != '\0')
 	{
-		check_plain_url(option, value);
+		check_plain_url(
+			option, value,
+			"Give a URL such as http://proxy.example:3128; user name and password are the options proxy_username and proxy_password of the user mapping.");
 		if (pg_strncasecmp(value, "http://", 7) != 0 && pg_strncasecmp(value, "https://", 8) != 0)
 			msgtrace_refuse_value(option->name, value,
 								  "Give a URL that begins with http:// or https://.");

@@ -231,7 +231,8 @@ check_one_of(const OptionLists *given, const char *one, const char *other, bool 
 	if (needed && !has_one && !has_other)
 		ereport(ERROR, errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
 				errmsg("option \"%s\" or \"%s\" is required for auth \"oauth_certificate\"", one,
-					   other));
+					   other),
+				errhint("Name a PEM file of the database server, or a stored secret that is PEM."));
 }
 
 /* Do the options of a user mapping fit its way of signing in? */
