@@ -145,7 +145,8 @@ list_url(MsgTraceCheck *check)
 	MsgTraceQuery query;
 
 	msgtrace_query_init(&query, 1);
-	return check->settings.dialect->list_url(check->settings.session.report_url, &query, &slice, 1);
+	return msgtrace_dialect_list_url(check->settings.dialect, check->settings.session.report_url,
+									 &query, &slice, 1);
 }
 
 static bool

@@ -7,6 +7,8 @@
  */
 #include "trace/dialect.h"
 
+#include "net/http.h"
+#include "trace/filter.h"
 #include "trace/graph.h"
 #include "trace/reporting.h"
 
@@ -38,4 +40,31 @@ msgtrace_dialect_field(const char *property)
 		}
 	}
 	return -1;
+}
+
+static void
+append_equal(StringInfo filter, const MsgTraceDialect *dialect, MsgTraceField field,
+			 const char *value)
+{
+	if (value)
+		msgtrace_filter_equal(filter, dialect->properties[field], value);
+}
+
+char *
+msgtrace_dialect_list_url(const MsgTraceDialect *dialect, const char *report_url,
+						  const MsgTraceQuery *query, const MsgTraceSlice *slice, int page_size)
+{
+	StringInfoData filter;
+	char *escaped;
+	char *url;
+
+	initStringInfo(&filter);
+	dialect->append_window(&filter, slice);
+	append_equal(&filter, dialect, MSGTRACE_SENDER, query->sender_address);
+	append_equal(&filter, dialect, MSGTRACE_RECIPIENT, query->recipient_address);
+	escaped = msgtrace_http_escape(filter.data);
+	url = psprintf("%s?$filter=%s&$top=%d", report_url, escaped, page_size);
+	pfree(escaped);
+	pfree(filter.data);
+	return url;
 }

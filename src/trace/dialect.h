@@ -13,6 +13,7 @@
 
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
 #include "trace/field.h"
 #include "trace/query.h"
 #include "trace/slice.h"
@@ -34,9 +35,12 @@ typedef struct MsgTraceDialect
 	/* the oldest instant that can be asked for at this time of the service's clock */
 	TimestampTz (*earliest)(TimestampTz service_now);
 
-	/* the URL of the first page of a slice */
-	char *(*list_url)(const char *report_url, const MsgTraceQuery *query,
-					  const MsgTraceSlice *slice, int page_size);
+	/*
+	 * The conditions that a filter begins with: a window with both ends in it and
+	 * in whole seconds.  Widened outwards it holds every row of the slice, and we
+	 * drop what lies outside.
+	 */
+	void (*append_window)(StringInfo filter, const MsgTraceSlice *slice);
 
 	/* a link of a page as the URL that it means, always a copy */
 	char *(*resolve_link)(const char *report_url, const char *link);
@@ -44,6 +48,11 @@ typedef struct MsgTraceDialect
 	/* the next page of one that has rows but cannot carry a link; NULL = there is no such page */
 	char *(*page_after)(const char *list_url, int64 rows);
 } MsgTraceDialect;
+
+/* The URL of the first page of a slice. */
+extern char *msgtrace_dialect_list_url(const MsgTraceDialect *dialect, const char *report_url,
+									   const MsgTraceQuery *query, const MsgTraceSlice *slice,
+									   int page_size);
 
 /* By the value of the option api, or NULL. */
 extern const MsgTraceDialect *msgtrace_dialect_find(const char *name);

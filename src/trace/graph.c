@@ -7,7 +7,6 @@
  */
 #include "trace/graph.h"
 
-#include "net/http.h"
 #include "trace/filter.h"
 
 /* Documented: windows of 10 days, 90 days of look-back. */
@@ -23,32 +22,11 @@ append_time(StringInfo filter, const char *operator, TimestampTz time)
 	msgtrace_filter_utc(filter, time);
 }
 
-/*
- * The window on the wire has both ends in it and whole seconds: widened
- * outwards, it holds every row of the slice, and we drop what lies outside.
- */
-static char *
-list_url(const char *report_url, const MsgTraceQuery *query, const MsgTraceSlice *slice,
-		 int page_size)
+static void
+append_window(StringInfo filter, const MsgTraceSlice *slice)
 {
-	StringInfoData filter;
-	char *escaped;
-	char *url;
-
-	initStringInfo(&filter);
-	append_time(&filter, "ge", msgtrace_floor_to_second(slice->from));
-	append_time(&filter, "le", msgtrace_ceil_to_second(slice->to));
-	if (query->sender_address)
-		msgtrace_filter_equal(&filter, msgtrace_graph.properties[MSGTRACE_SENDER],
-							  query->sender_address);
-	if (query->recipient_address)
-		msgtrace_filter_equal(&filter, msgtrace_graph.properties[MSGTRACE_RECIPIENT],
-							  query->recipient_address);
-	escaped = msgtrace_http_escape(filter.data);
-	url = psprintf("%s?$filter=%s&$top=%d", report_url, escaped, page_size);
-	pfree(escaped);
-	pfree(filter.data);
-	return url;
+	append_time(filter, "ge", msgtrace_floor_to_second(slice->from));
+	append_time(filter, "le", msgtrace_ceil_to_second(slice->to));
 }
 
 /* Measured: the days count from 00:00 UTC of the day. */
@@ -83,5 +61,5 @@ const MsgTraceDialect msgtrace_graph = {
 				   [MSGTRACE_TO_IP] = "toIP"},
 	.echoes = no_echoes,
 	.earliest = earliest,
-	.list_url = list_url,
+	.append_window = append_window,
 	.resolve_link = resolve_link};

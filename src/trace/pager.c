@@ -228,8 +228,8 @@ begin_part(MsgTracePager *pager)
 	pager->part_pages = 0;
 	pager->part_records = 0;
 	fetch(pager,
-		  pager->config->dialect->list_url(pager->config->session->report_url, pager->query,
-										   part_at_hand(pager), pager->page_size),
+		  msgtrace_dialect_list_url(pager->config->dialect, pager->config->session->report_url,
+									pager->query, part_at_hand(pager), pager->page_size),
 		  false);
 }
 
@@ -379,9 +379,9 @@ next_url(MsgTracePager *pager)
 	if (page->next_link)
 		return dialect->resolve_link(report_url, page->next_link);
 	if (page->linkless && page->records > 0)
-		return dialect->page_after(
-			dialect->list_url(report_url, pager->query, part_at_hand(pager), pager->page_size),
-			pager->part_records);
+		return dialect->page_after(msgtrace_dialect_list_url(dialect, report_url, pager->query,
+															 part_at_hand(pager), pager->page_size),
+								   pager->part_records);
 	return NULL;
 }
 

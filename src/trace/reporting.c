@@ -11,7 +11,6 @@
  */
 #include "trace/reporting.h"
 
-#include "net/http.h"
 #include "trace/filter.h"
 
 /* Measured: 10 days of look-back, to the second. */
@@ -32,29 +31,12 @@ append_time(StringInfo filter, const char *property, TimestampTz time)
 	appendStringInfoChar(filter, '\'');
 }
 
-/* "eq" here means a range with both ends in it, widened to whole seconds. */
-static char *
-list_url(const char *report_url, const MsgTraceQuery *query, const MsgTraceSlice *slice,
-		 int page_size)
+/* "eq" here means a range with both ends in it. */
+static void
+append_window(StringInfo filter, const MsgTraceSlice *slice)
 {
-	StringInfoData filter;
-	char *escaped;
-	char *url;
-
-	initStringInfo(&filter);
-	append_time(&filter, "StartDate", msgtrace_floor_to_second(slice->from));
-	append_time(&filter, "EndDate", msgtrace_ceil_to_second(slice->to));
-	if (query->sender_address)
-		msgtrace_filter_equal(&filter, msgtrace_reporting.properties[MSGTRACE_SENDER],
-							  query->sender_address);
-	if (query->recipient_address)
-		msgtrace_filter_equal(&filter, msgtrace_reporting.properties[MSGTRACE_RECIPIENT],
-							  query->recipient_address);
-	escaped = msgtrace_http_escape(filter.data);
-	url = psprintf("%s?$filter=%s&$top=%d", report_url, escaped, page_size);
-	pfree(escaped);
-	pfree(filter.data);
-	return url;
+	append_time(filter, "StartDate", msgtrace_floor_to_second(slice->from));
+	append_time(filter, "EndDate", msgtrace_ceil_to_second(slice->to));
 }
 
 static TimestampTz
@@ -170,6 +152,6 @@ const MsgTraceDialect msgtrace_reporting = {
 				   [MSGTRACE_ORGANIZATION] = "Organization"},
 	.echoes = echoes,
 	.earliest = earliest,
-	.list_url = list_url,
+	.append_window = append_window,
 	.resolve_link = resolve_link,
 	.page_after = page_after};
