@@ -66,7 +66,8 @@ OBJS = \
 	src/fdw/option.o \
 	src/fdw/option_check.o \
 	src/fdw/options.o \
-	src/fdw/quals.o \
+	src/fdw/condition.o \
+	src/fdw/question.o \
 	src/fdw/plan.o \
 	src/fdw/scan.o \
 	src/fdw/tuple.o \

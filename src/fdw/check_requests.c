@@ -144,7 +144,7 @@ list_url(MsgTraceCheck *check)
 	MsgTraceSlice slice = {now - DAYS_LOOKED_AT * USECS_PER_DAY, now};
 	MsgTraceQuery query;
 
-	msgtrace_query_init(&query, 1);
+	msgtrace_query_init(&query);
 	return msgtrace_dialect_list_url(check->settings.dialect, check->settings.session.report_url,
 									 &query, &slice, 1);
 }

@@ -10,9 +10,9 @@
  */
 #include "fdw/explain.h"
 
+#include "fdw/condition.h"
 #include "fdw/options.h"
 #include "fdw/plan.h"
-#include "fdw/quals.h"
 #include "fdw/scan.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
@@ -27,8 +27,8 @@ explain_filter(ForeignScan *plan, Oid table_id, ExplainState *es)
 	const char *filter;
 
 	msgtrace_settings_read(&settings, table_id, InvalidOid);
-	filter = msgtrace_quals_describe(list_nth(plan->fdw_private, MSGTRACE_PLAN_KINDS),
-									 plan->fdw_exprs, context, settings.dialect);
+	filter = msgtrace_condition_describe(list_nth(plan->fdw_private, MSGTRACE_PLAN_CONDITION),
+										 plan->fdw_exprs, context, settings.dialect);
 	ExplainPropertyText("Remote Filter", *filter ? filter : "none: all that the service holds", es);
 }
 

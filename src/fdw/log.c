@@ -131,24 +131,43 @@ append_condition(StringInfo filter, const char *condition, const char *value)
 					 quote_literal_cstr(value));
 }
 
-/* What is asked of the service, as conditions on the table's usual columns. */
 static char *
-describe_filter(const MsgTraceQuery *query)
+describe_query(const MsgTraceQuery *query)
 {
+	static const char *const tests[] = {[MSGTRACE_SUBJECT_STARTS] = "subject begins with",
+										[MSGTRACE_SUBJECT_ENDS] = "subject ends with",
+										[MSGTRACE_SUBJECT_CONTAINS] = "subject contains"};
 	StringInfoData filter;
 
-	if (query->empty)
-		return "none that the service could satisfy";
 	initStringInfo(&filter);
 	if (!TIMESTAMP_IS_NOBEGIN(query->from))
 		append_condition(&filter, "received >=", timestamptz_to_str(query->from));
 	if (!TIMESTAMP_IS_NOEND(query->to))
 		append_condition(&filter, "received <", timestamptz_to_str(query->to));
-	if (query->sender_address)
-		append_condition(&filter, "sender_address =", query->sender_address);
-	if (query->recipient_address)
-		append_condition(&filter, "recipient_address =", query->recipient_address);
+	for (int field = 0; field < MSGTRACE_FIELDS; field++)
+	{
+		if (query->equals[field])
+			append_condition(&filter, psprintf("%s =", msgtrace_field_info[field].column),
+							 query->equals[field]);
+	}
+	if (query->subject_test != MSGTRACE_SUBJECT_ANY)
+		append_condition(&filter, tests[query->subject_test], query->subject);
 	return filter.len > 0 ? filter.data : "none";
+}
+
+/* What is asked of the service, as conditions on the table's usual columns. */
+static char *
+describe_filter(const MsgTraceQuestion *question)
+{
+	StringInfoData filter;
+
+	if (question->count == 0)
+		return "none that the service could satisfy";
+	initStringInfo(&filter);
+	for (int i = 0; i < question->count; i++)
+		appendStringInfo(&filter, "%s%s", i > 0 ? " OR " : "",
+						 describe_query(&question->queries[i]));
+	return filter.data;
 }
 
 static char *
@@ -165,7 +184,8 @@ describe_scanner(const MsgTraceScanner *scanner)
 }
 
 MsgTraceScanLog *
-msgtrace_log_scan(MemoryContext context, const MsgTraceScanner *scanner, const MsgTraceQuery *query)
+msgtrace_log_scan(MemoryContext context, const MsgTraceScanner *scanner,
+				  const MsgTraceQuestion *question)
 {
 	MemoryContext before;
 	MsgTraceScanLog *log;
@@ -175,7 +195,7 @@ msgtrace_log_scan(MemoryContext context, const MsgTraceScanner *scanner, const M
 	before = MemoryContextSwitchTo(context);
 	log = palloc0(sizeof(MsgTraceScanLog));
 	log->who = describe_scanner(scanner);
-	log->what = describe_filter(query);
+	log->what = describe_filter(question);
 	MemoryContextSwitchTo(before);
 	log->release.func = write_scan;
 	log->release.arg = log;

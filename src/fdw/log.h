@@ -33,7 +33,7 @@ typedef struct MsgTraceScanLog MsgTraceScanLog;
  * which the functions below take.
  */
 extern MsgTraceScanLog *msgtrace_log_scan(MemoryContext context, const MsgTraceScanner *scanner,
-										  const MsgTraceQuery *query);
+										  const MsgTraceQuestion *question);
 
 /* A row was handed out; all were. */
 extern void msgtrace_log_scan_row(MsgTraceScanLog *log);

@@ -24,6 +24,7 @@ typedef struct MsgTraceSettings
 	MsgTraceSecretNames secrets;
 	const char *tenant_label;
 	int page_size;
+	int max_concurrency;			/* requests in flight of one scan */
 	const MsgTraceDialect *dialect; /* of the server's API */
 	bool normalize;
 	bool reject_bad_rows;

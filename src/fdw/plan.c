@@ -10,14 +10,14 @@
  */
 #include "fdw/plan.h"
 
-#include <math.h>
-
 #include "access/sysattr.h"
 #include "access/table.h"
+#include "fdw/condition.h"
 #include "fdw/options.h"
-#include "fdw/quals.h"
+#include "fdw/question.h"
 #include "fdw/relation.h"
 #include "net/compat.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
@@ -33,63 +33,37 @@
  */
 #define REQUEST_COST 1000.0
 
-/* The share of a tenant's rows that one address has, by experience. */
-#define ADDRESS_SELECTIVITY 0.001
-
 /* What the planner learns of a relation once and hands from step to step. */
 typedef struct RelationPlan
 {
-	List *kinds;	 /* what is pushed: MsgTraceQualKind */
-	List *values;	 /* ... and its values */
+	MsgTraceSettings settings;
+	MsgTraceTable table;
+	List *condition; /* what is pushed of the relation's own conditions */
+	List *values;
+	List *reasons;
 	double requests; /* expected */
 	double fetched;	 /* rows expected of the service */
 } RelationPlan;
 
-/* The instant that the planner can know already; false for a parameter's. */
-static bool
-estimate_time(PlannerInfo *root, Expr *expr, TimestampTz *time)
+/* What the planner can know of the values already. */
+static MsgTraceValue *
+estimate_values(PlannerInfo *root, List *values)
 {
-	Const *value = (Const *) estimate_expression_value(root, (Node *) expr);
+	MsgTraceValue *estimates = palloc0(Max(list_length(values), 1) * sizeof(MsgTraceValue));
 
-	if (!IsA(value, Const) || value->constisnull)
-		return false;
-	*time = msgtrace_quals_time(value->constvalue, value->consttype);
-	return true;
-}
-
-/* How many days of the trace the query seems to ask for. */
-static double
-estimated_days(PlannerInfo *root, const RelationPlan *plan, const MsgTraceDialect *dialect)
-{
-	TimestampTz to = GetCurrentTimestamp();
-	TimestampTz from = dialect->earliest(to);
-	ListCell *kind;
-	ListCell *value;
-
-	forboth(kind, plan->kinds, value, plan->values)
+	for (int i = 0; i < list_length(values); i++)
 	{
-		TimestampTz time;
+		Node *expr = list_nth(values, i);
+		Const *constant = (Const *) estimate_expression_value(root, expr);
 
-		if (lfirst_int(kind) > MSGTRACE_RECEIVED_GT || !estimate_time(root, lfirst(value), &time))
+		estimates[i].type = exprType(expr);
+		estimates[i].known = IsA(constant, Const);
+		if (!estimates[i].known)
 			continue;
-		if (lfirst_int(kind) <= MSGTRACE_RECEIVED_EQ)
-			to = Min(to, time);
-		if (lfirst_int(kind) >= MSGTRACE_RECEIVED_EQ)
-			from = Max(from, time);
+		estimates[i].value = constant->constvalue;
+		estimates[i].is_null = constant->constisnull;
 	}
-	return from < to ? (double) (to - from) / USECS_PER_DAY : 0;
-}
-
-static double
-address_selectivity(const RelationPlan *plan)
-{
-	double selectivity = 1;
-
-	if (list_member_int(plan->kinds, MSGTRACE_SENDER_EQ))
-		selectivity *= ADDRESS_SELECTIVITY;
-	if (list_member_int(plan->kinds, MSGTRACE_RECIPIENT_EQ))
-		selectivity *= ADDRESS_SELECTIVITY;
-	return selectivity;
+	return estimates;
 }
 
 /* Conditions on `received` are in the range already: leave them out here. */
@@ -112,26 +86,39 @@ conditions_beside_time(RelOptInfo *rel, const RelationPlan *plan)
 	return others;
 }
 
+static void
+estimate_question(PlannerInfo *root, RelationPlan *plan)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	MsgTraceQuestionNotes notes = {.warned = true}; /* the scan itself will warn */
+	MsgTraceQuestion question;
+
+	msgtrace_question_make(&question, plan->condition, estimate_values(root, plan->values),
+						   &plan->settings, now, &notes);
+	plan->fetched = msgtrace_question_rows(&question, &plan->settings, now);
+	plan->requests = msgtrace_question_requests(&question, &plan->settings, now);
+}
+
 void
 msgtrace_get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid table_id)
 {
 	RelationPlan *plan = palloc0(sizeof(RelationPlan));
-	MsgTraceSettings settings;
 	Relation relation = table_open(table_id, NoLock);
-	double days;
 
-	msgtrace_settings_read(&settings, table_id, InvalidOid);
-	msgtrace_quals_classify(rel, relation, msgtrace_relation_describe(relation), &plan->kinds,
-							&plan->values);
+	msgtrace_settings_read(&plan->settings, table_id, InvalidOid);
+	plan->table.described = msgtrace_relation_describe(relation);
+	plan->table.desc = CreateTupleDescCopy(RelationGetDescr(relation));
+	plan->table.settings = &plan->settings;
+	plan->table.varno = (int) rel->relid;
 	table_close(relation, NoLock);
+	plan->condition = msgtrace_condition_make(root, &plan->table, rel->baserestrictinfo,
+											  &plan->values, &plan->reasons);
 
-	days = estimated_days(root, plan, settings.dialect);
-	plan->fetched = clamp_row_est(settings.rows_per_day * days * address_selectivity(plan));
-	plan->requests = Max(ceil(plan->fetched / settings.page_size), ceil(days / 10));
+	estimate_question(root, plan);
 	rel->rows = clamp_row_est(
 		plan->fetched *
 		clauselist_selectivity(root, conditions_beside_time(rel, plan), 0, JOIN_INNER, NULL));
-	rel->tuples = Max(rel->rows, settings.rows_per_day * settings.dialect->days_held);
+	rel->tuples = Max(rel->rows, plan->settings.rows_per_day * plan->settings.dialect->days_held);
 	rel->fdw_private = plan;
 }
 
@@ -175,14 +162,18 @@ needed_columns(RelOptInfo *rel, Oid table_id)
 }
 
 ForeignScan *
-msgtrace_get_plan(PlannerInfo *root pg_attribute_unused(), RelOptInfo *rel, Oid table_id,
+msgtrace_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid table_id,
 				  ForeignPath *path pg_attribute_unused(), List *tlist, List *clauses,
 				  Plan *outer_plan)
 {
 	RelationPlan *plan = rel->fdw_private;
-	List *carried = list_make2(plan->kinds, needed_columns(rel, table_id));
+	List *values;
+	List *reasons;
+	List *condition = msgtrace_condition_make(root, &plan->table, clauses, &values, &reasons);
+	List *carried = list_make4(makeInteger(MSGTRACE_LIST), condition, needed_columns(rel, table_id),
+							   reasons);
 
 	/* every condition is checked again by the executor */
-	return make_foreignscan(tlist, extract_actual_clauses(clauses, false), rel->relid, plan->values,
+	return make_foreignscan(tlist, extract_actual_clauses(clauses, false), rel->relid, values,
 							carried, NIL, NIL, outer_plan);
 }

@@ -13,11 +13,20 @@
 #include "nodes/pathnodes.h"
 #include "nodes/plannodes.h"
 
-/* Members of a ForeignScan's fdw_private; fdw_exprs are the qual's values. */
+/* What a plan's scan reads. */
+typedef enum MsgTracePlanKind
+{
+	MSGTRACE_LIST,	/* the message trace */
+	MSGTRACE_DETAIL /* the details of deliveries */
+} MsgTracePlanKind;
+
+/* Members of a ForeignScan's fdw_private; fdw_exprs are the condition's values. */
 enum
 {
-	MSGTRACE_PLAN_KINDS,  /* integer list of MsgTraceQualKind, beside fdw_exprs */
-	MSGTRACE_PLAN_COLUMNS /* integer list of the columns needed */
+	MSGTRACE_PLAN_KIND,		 /* Integer: MsgTracePlanKind */
+	MSGTRACE_PLAN_CONDITION, /* what is pushed, see condition.h */
+	MSGTRACE_PLAN_COLUMNS,	 /* integer list of the columns needed */
+	MSGTRACE_PLAN_REASONS	 /* list of String beside the plan's qual: why it stays local, or "" */
 };
 
 extern void msgtrace_get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid table_id);

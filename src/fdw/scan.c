@@ -16,31 +16,33 @@
 #include "fdw/module.h"
 #include "fdw/options.h"
 #include "fdw/plan.h"
-#include "fdw/quals.h"
+#include "fdw/question.h"
 #include "fdw/rejected.h"
 #include "fdw/tuple.h"
 #include "lib/ilist.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "net/compat.h"
+#include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 typedef struct TraceScan
 {
 	MsgTraceSettings settings;
 	MsgTraceScanner scanner;
-	List *kinds;		/* what is pushed: MsgTraceQualKind */
+	List *condition;	/* what is pushed */
 	List *value_states; /* ExprStates of its values */
 	MsgTracePagerConfig pager_config;
-	bool warned; /* of a constant that the normal form excludes */
+	MsgTraceQuestionNotes notes;
 	bool warned_of_retry_after;
 	bool warned_of_rejects; /* of this loop */
 
 	/* a loop's own: made at its first row, gone at a rescan */
 	MemoryContext loop_context;
-	MsgTraceQuery query;
+	MsgTraceQuestion question;
 	MsgTraceStatus status;
 	MsgTracePager *pager;
 	MsgTraceScanLog *log;
@@ -126,7 +128,7 @@ msgtrace_begin_scan(ForeignScanState *node, int eflags)
 	msgtrace_settings_read(&scan->settings, scan->scanner.table_id, scan->scanner.user_id);
 	scan->scanner.server_name = GetForeignServer(scan->settings.session.server_id)->servername;
 	scan->settings.session.allowance = allowance_of(estate);
-	scan->kinds = list_nth(plan->fdw_private, MSGTRACE_PLAN_KINDS);
+	scan->condition = list_nth(plan->fdw_private, MSGTRACE_PLAN_CONDITION);
 	scan->value_states = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
 	maker = msgtrace_tuple_maker(node->ss.ss_currentRelation,
 								 list_nth(plan->fdw_private, MSGTRACE_PLAN_COLUMNS),
@@ -141,13 +143,22 @@ msgtrace_begin_scan(ForeignScanState *node, int eflags)
 	node->fdw_state = scan;
 }
 
-/* A filter on an address leaves one row in a thousand: look further at once. */
-static double
-expected_rows_per_day(const TraceScan *scan)
+/* The values of the moment, in the context that is current. */
+static MsgTraceValue *
+evaluate(List *states, ExprContext *econtext)
 {
-	bool filtered = scan->query.sender_address || scan->query.recipient_address;
+	MsgTraceValue *values = palloc0(Max(list_length(states), 1) * sizeof(MsgTraceValue));
 
-	return filtered ? scan->settings.rows_per_day / 1000 : scan->settings.rows_per_day;
+	for (int i = 0; i < list_length(states); i++)
+	{
+		ExprState *state = list_nth(states, i);
+		MsgTraceValue *value = &values[i];
+
+		value->known = true;
+		value->type = exprType((Node *) state->expr);
+		value->value = ExecEvalExprSwitchContext(state, econtext, &value->is_null);
+	}
+	return values;
 }
 
 static void
@@ -156,14 +167,13 @@ begin_loop(ForeignScanState *node, TraceScan *scan)
 	MemoryContext before = MemoryContextSwitchTo(scan->loop_context);
 
 	scan->warned_of_rejects = false;
-	msgtrace_query_init(&scan->query, scan->settings.page_size);
-	msgtrace_quals_evaluate(scan->kinds, scan->value_states, node->ss.ps.ps_ExprContext,
-							scan->settings.normalize, &scan->warned, &scan->query);
+	msgtrace_question_make(&scan->question, scan->condition,
+						   evaluate(scan->value_states, node->ss.ps.ps_ExprContext),
+						   &scan->settings, GetCurrentTimestamp(), &scan->notes);
 	msgtrace_status_init(&scan->status, scan->loop_context);
-	scan->pager_config.rows_per_day = expected_rows_per_day(scan);
-	scan->pager = msgtrace_pager_open(scan->loop_context, &scan->pager_config, &scan->query,
+	scan->pager = msgtrace_pager_open(scan->loop_context, &scan->pager_config, &scan->question,
 									  &scan->status);
-	scan->log = msgtrace_log_scan(scan->loop_context, &scan->scanner, &scan->query);
+	scan->log = msgtrace_log_scan(scan->loop_context, &scan->scanner, &scan->question);
 	msgtrace_stats_note_scan(scan->pager);
 	MemoryContextSwitchTo(before);
 }

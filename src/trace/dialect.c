@@ -42,14 +42,6 @@ msgtrace_dialect_field(const char *property)
 	return -1;
 }
 
-static void
-append_equal(StringInfo filter, const MsgTraceDialect *dialect, MsgTraceField field,
-			 const char *value)
-{
-	if (value)
-		msgtrace_filter_equal(filter, dialect->properties[field], value);
-}
-
 char *
 msgtrace_dialect_list_url(const MsgTraceDialect *dialect, const char *report_url,
 						  const MsgTraceQuery *query, const MsgTraceSlice *slice, int page_size)
@@ -60,8 +52,11 @@ msgtrace_dialect_list_url(const MsgTraceDialect *dialect, const char *report_url
 
 	initStringInfo(&filter);
 	dialect->append_window(&filter, slice);
-	append_equal(&filter, dialect, MSGTRACE_SENDER, query->sender_address);
-	append_equal(&filter, dialect, MSGTRACE_RECIPIENT, query->recipient_address);
+	for (int field = 0; field < MSGTRACE_FIELDS; field++)
+	{
+		if (query->equals[field])
+			msgtrace_filter_equal(&filter, dialect->properties[field], query->equals[field]);
+	}
 	escaped = msgtrace_http_escape(filter.data);
 	url = psprintf("%s?$filter=%s&$top=%d", report_url, escaped, page_size);
 	pfree(escaped);

@@ -18,6 +18,14 @@
 #include "trace/query.h"
 #include "trace/slice.h"
 
+/* How a filter compares a property with a value, if it can. */
+typedef enum MsgTraceAsked
+{
+	MSGTRACE_UNASKED,
+	MSGTRACE_ASKED_AS_TEXT, /* 'value' */
+	MSGTRACE_ASKED_AS_GUID	/* guid'value' */
+} MsgTraceAsked;
+
 typedef struct MsgTraceDialect
 {
 	const char *name;	/* value of the server option api */
@@ -28,6 +36,8 @@ typedef struct MsgTraceDialect
 
 	/* by MsgTraceField; NULL where the API has no such property */
 	const char *properties[MSGTRACE_FIELDS];
+	MsgTraceAsked asked[MSGTRACE_FIELDS]; /* equality of which can be asked for */
+	bool subject_tests;					  /* startsWith() and the like of the subject, too */
 
 	/* members of a record that echo the question or change from page to page; NULL ends them */
 	const char *const *echoes;

@@ -59,6 +59,8 @@ const MsgTraceDialect msgtrace_graph = {
 				   [MSGTRACE_SIZE] = "size",
 				   [MSGTRACE_FROM_IP] = "fromIP",
 				   [MSGTRACE_TO_IP] = "toIP"},
+	.asked =
+		{[MSGTRACE_SENDER] = MSGTRACE_ASKED_AS_TEXT, [MSGTRACE_RECIPIENT] = MSGTRACE_ASKED_AS_TEXT},
 	.echoes = no_echoes,
 	.earliest = earliest,
 	.append_window = append_window,

@@ -55,7 +55,8 @@ typedef enum PagerState
 struct MsgTracePager
 {
 	const MsgTracePagerConfig *config;
-	const MsgTraceQuery *query;
+	const MsgTraceQuestion *question;
+	const MsgTraceQuery *query; /* its only one */
 	MsgTraceStatus *status;
 	MemoryContext context;
 	MemoryContext slice_context; /* the keyset */
@@ -89,12 +90,13 @@ struct MsgTracePager
 
 MsgTracePager *
 msgtrace_pager_open(MemoryContext context, const MsgTracePagerConfig *config,
-					const MsgTraceQuery *query, MsgTraceStatus *status)
+					const MsgTraceQuestion *question, MsgTraceStatus *status)
 {
 	MsgTracePager *pager = MemoryContextAllocZero(context, sizeof(MsgTracePager));
 
 	pager->config = config;
-	pager->query = query;
+	pager->question = question;
+	pager->query = question->queries;
 	pager->status = status;
 	pager->context = context;
 	pager->slice_context = AllocSetContextCreate(context, "o365_msgtrace slice",
@@ -104,9 +106,9 @@ msgtrace_pager_open(MemoryContext context, const MsgTracePagerConfig *config,
 	msgtrace_rejects_init(&pager->rejects, AllocSetContextCreate(context, "o365_msgtrace rejects",
 																 ALLOCSET_DEFAULT_SIZES));
 	pager->range.dialect = config->dialect;
-	pager->range.query = query;
+	pager->range.query = pager->query;
 	pager->range.any_clock = config->session->service_clock;
-	pager->page_size = query->page_size;
+	pager->page_size = question->page_size;
 	pager->state = UNSTARTED;
 	return pager;
 }
@@ -161,7 +163,7 @@ set_range(MsgTracePager *pager)
 {
 	msgtrace_range_begin(&pager->range, msgtrace_session_now(pager->session));
 	msgtrace_slicer_init(&pager->slicer, pager->range.asked, pager->page_size,
-						 pager->config->rows_per_day);
+						 pager->config->rows_per_day * pager->query->share);
 	note_range(pager);
 }
 
@@ -260,7 +262,7 @@ static void
 end_part(MsgTracePager *pager)
 {
 	pager->part_count--;
-	pager->page_size = pager->query->page_size;
+	pager->page_size = pager->question->page_size;
 	pager->clamped_anew = false;
 	if (pager->part_count > 0)
 	{
@@ -511,7 +513,7 @@ follow_link(MsgTracePager *pager)
 static void
 start(MsgTracePager *pager)
 {
-	if (pager->query->empty)
+	if (pager->question->count == 0)
 	{
 		finish(pager);
 		return;

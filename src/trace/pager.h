@@ -34,7 +34,7 @@ typedef struct MsgTracePagerConfig
 	const MsgTraceDialect *dialect;
 	const MsgTracePageReader *reader;
 	bool reject;		 /* rows that cannot be read are set aside */
-	double rows_per_day; /* expected of the query, until the density is seen */
+	double rows_per_day; /* of the tenant, until the density is seen */
 } MsgTracePagerConfig;
 
 /* What the pager did; EXPLAIN ANALYZE and last_scan() show it. */
@@ -54,11 +54,11 @@ typedef struct MsgTracePagerCounts
 
 /*
  * Nothing is asked of the network before the first call of _next.  The config,
- * the query and the status must live as long as the pager, which is owned by
+ * the question and the status must live as long as the pager, which is owned by
  * `context`.
  */
 extern MsgTracePager *msgtrace_pager_open(MemoryContext context, const MsgTracePagerConfig *config,
-										  const MsgTraceQuery *query, MsgTraceStatus *status);
+										  const MsgTraceQuestion *question, MsgTraceStatus *status);
 extern void msgtrace_pager_close(MsgTracePager *pager);
 
 extern MsgTracePagerResult msgtrace_pager_next(MsgTracePager *pager, const MsgTraceRow **row);
@@ -74,7 +74,7 @@ extern const MsgTraceRejects *msgtrace_pager_rejects(const MsgTracePager *pager)
 extern const char *msgtrace_pager_first_url(const MsgTracePager *pager);
 
 /*
- * What the query asked for at the newest end and the service refused, once; false
+ * What the question asked for at the newest end and the service refused, once; false
  * when there is no such thing.
  */
 extern bool msgtrace_pager_refused_end(MsgTracePager *pager, MsgTraceSlice *refused);

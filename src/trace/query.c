@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * query.c
- *		A TraceQuery: what is asked of the service, as a small plain value.
+ *		What is asked of the service, as small plain values.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,33 +13,30 @@
 #define MAX_VALUE_BYTES 256
 
 void
-msgtrace_query_init(MsgTraceQuery *query, int page_size)
+msgtrace_query_init(MsgTraceQuery *query)
 {
 	memset(query, 0, sizeof(*query));
 	query->from = DT_NOBEGIN;
 	query->to = DT_NOEND;
-	query->page_size = page_size;
-}
-
-static void
-note_empty_range(MsgTraceQuery *query)
-{
-	if (query->from >= query->to)
-		query->empty = true;
+	query->share = 1;
 }
 
 void
 msgtrace_query_from(MsgTraceQuery *query, TimestampTz from)
 {
 	query->from = Max(query->from, from);
-	note_empty_range(query);
 }
 
 void
 msgtrace_query_to(MsgTraceQuery *query, TimestampTz to)
 {
 	query->to = Min(query->to, to);
-	note_empty_range(query);
+}
+
+bool
+msgtrace_query_is_empty(const MsgTraceQuery *query)
+{
+	return query->from >= query->to;
 }
 
 /*

@@ -1,7 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * query.h
- *		A TraceQuery: what is asked of the service, as a small plain value.
+ *		What is asked of the service, as small plain values.
+ *
+ * The service ANDs its conditions, keeps one value per property (of several the
+ * last counts) and knows no OR.  So a query has at most one value for each, and
+ * a question is the union of queries.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,22 +15,55 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "trace/field.h"
+
+/* What the service can find in a subject; it ignores case. */
+typedef enum MsgTraceSubjectTest
+{
+	MSGTRACE_SUBJECT_ANY,
+	MSGTRACE_SUBJECT_STARTS,
+	MSGTRACE_SUBJECT_ENDS,
+	MSGTRACE_SUBJECT_CONTAINS
+} MsgTraceSubjectTest;
 
 typedef struct MsgTraceQuery
 {
-	TimestampTz from;			   /* first instant asked for; DT_NOBEGIN = all there is */
-	TimestampTz to;				   /* first instant no longer asked for; DT_NOEND = now */
-	const char *sender_address;	   /* equality, or NULL */
-	const char *recipient_address; /* equality, or NULL */
-	int page_size;				   /* rows per page that we ask for */
-	bool empty;					   /* no row can satisfy it: nothing is asked */
+	TimestampTz from;					 /* first instant asked for; DT_NOBEGIN = all there is */
+	TimestampTz to;						 /* first instant no longer asked for; DT_NOEND = now */
+	const char *equals[MSGTRACE_FIELDS]; /* what the service shall compare with, or NULL */
+	MsgTraceSubjectTest subject_test;
+	const char *subject; /* what it tests the subject for */
+	double share;		 /* of the tenant's rows that this is expected to bring; 1 = all */
 } MsgTraceQuery;
 
-extern void msgtrace_query_init(MsgTraceQuery *query, int page_size);
+typedef enum MsgTraceOrder
+{
+	MSGTRACE_ANY_ORDER,
+	MSGTRACE_NEWEST_FIRST,
+	MSGTRACE_OLDEST_FIRST
+} MsgTraceOrder;
+
+/* All that one loop of a scan asks: the union of its queries. */
+typedef struct MsgTraceQuestion
+{
+	MsgTraceQuery *queries;
+	int count;			 /* none: no row can satisfy it, and nothing is asked */
+	int page_size;		 /* rows per page that we ask for */
+	int concurrency;	 /* requests in flight at most */
+	MsgTraceOrder order; /* in which whole slices are handed out */
+	bool may_stop;		 /* the reader may not want all: ask little ahead of it */
+	int64 wanted;		 /* rows after which the reader probably stops; 0 = all */
+} MsgTraceQuestion;
+
+/* All that the service holds. */
+extern void msgtrace_query_init(MsgTraceQuery *query);
 
 /* Narrow the range; a bound outside it changes nothing. */
 extern void msgtrace_query_from(MsgTraceQuery *query, TimestampTz from);
 extern void msgtrace_query_to(MsgTraceQuery *query, TimestampTz to);
+
+/* Can no row satisfy it? */
+extern bool msgtrace_query_is_empty(const MsgTraceQuery *query);
 
 /* Can this text be sent as a value, and does the service compare it as we do? */
 extern bool msgtrace_query_can_ask_for(const char *value);

@@ -150,6 +150,8 @@ const MsgTraceDialect msgtrace_reporting = {
 				   [MSGTRACE_FROM_IP] = "FromIP",
 				   [MSGTRACE_TO_IP] = "ToIP",
 				   [MSGTRACE_ORGANIZATION] = "Organization"},
+	.asked =
+		{[MSGTRACE_SENDER] = MSGTRACE_ASKED_AS_TEXT, [MSGTRACE_RECIPIENT] = MSGTRACE_ASKED_AS_TEXT},
 	.echoes = echoes,
 	.earliest = earliest,
 	.append_window = append_window,
