@@ -70,6 +70,7 @@ OBJS = \
 	src/fdw/question.o \
 	src/fdw/plan.o \
 	src/fdw/scan.o \
+	src/fdw/scanner.o \
 	src/fdw/tuple.o \
 	src/fdw/explain.o \
 	src/fdw/import.o \

@@ -13,15 +13,12 @@
 #include "executor/executor.h"
 #include "fdw/error.h"
 #include "fdw/log.h"
-#include "fdw/module.h"
 #include "fdw/options.h"
 #include "fdw/plan.h"
 #include "fdw/question.h"
 #include "fdw/rejected.h"
+#include "fdw/scanner.h"
 #include "fdw/tuple.h"
-#include "lib/ilist.h"
-#include "mb/pg_wchar.h"
-#include "miscadmin.h"
 #include "net/compat.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
@@ -51,65 +48,7 @@ typedef struct TraceScan
 	char *first_request;
 } TraceScan;
 
-/* ------------------------------------------------- requests of one query */
-
-/* All scans of a query draw on one allowance; it lives as long as the query. */
-typedef struct QueryAllowance
-{
-	MsgTraceAllowance allowance;
-	EState *estate;
-	dlist_node node;
-	MemoryContextCallback release;
-} QueryAllowance;
-
-static dlist_head queries = DLIST_STATIC_INIT(queries);
-
-static void
-forget_query(void *arg)
-{
-	dlist_delete(&((QueryAllowance *) arg)->node);
-}
-
-static MsgTraceAllowance *
-allowance_of(EState *estate)
-{
-	dlist_iter iter;
-	QueryAllowance *query;
-
-	dlist_foreach(iter, &queries)
-	{
-		query = dlist_container(QueryAllowance, node, iter.cur);
-		if (query->estate == estate)
-			return &query->allowance;
-	}
-	query = MemoryContextAllocZero(estate->es_query_cxt, sizeof(QueryAllowance));
-	query->estate = estate;
-	query->allowance.limit = msgtrace_max_requests_per_query;
-	query->release.func = forget_query;
-	query->release.arg = query;
-	dlist_push_head(&queries, &query->node);
-	MemoryContextRegisterResetCallback(estate->es_query_cxt, &query->release);
-	return &query->allowance;
-}
-
 /* ----------------------------------------------------------- begin, end */
-
-static void
-check_encoding(void)
-{
-	if (GetDatabaseEncoding() != PG_UTF8)
-		ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				errmsg("message traces need a database with encoding UTF8"),
-				errdetail("This database has encoding %s.", GetDatabaseEncodingName()));
-}
-
-static Oid
-user_of(ForeignScanState *node)
-{
-	Oid user = msgtrace_check_as_user(node);
-
-	return OidIsValid(user) ? user : GetUserId();
-}
 
 void
 msgtrace_begin_scan(ForeignScanState *node, int eflags)
@@ -121,13 +60,10 @@ msgtrace_begin_scan(ForeignScanState *node, int eflags)
 
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
-	check_encoding();
 	scan = palloc0(sizeof(TraceScan));
-	scan->scanner.table_id = RelationGetRelid(node->ss.ss_currentRelation);
-	scan->scanner.user_id = user_of(node);
-	msgtrace_settings_read(&scan->settings, scan->scanner.table_id, scan->scanner.user_id);
-	scan->scanner.server_name = GetForeignServer(scan->settings.session.server_id)->servername;
-	scan->settings.session.allowance = allowance_of(estate);
+	msgtrace_scanner_open(&scan->scanner, &scan->settings, estate,
+						  RelationGetRelid(node->ss.ss_currentRelation),
+						  msgtrace_check_as_user(node));
 	scan->condition = list_nth(plan->fdw_private, MSGTRACE_PLAN_CONDITION);
 	scan->value_states = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
 	maker = msgtrace_tuple_maker(node->ss.ss_currentRelation,
