@@ -69,6 +69,7 @@ OBJS = \
 	src/fdw/condition.o \
 	src/fdw/question.o \
 	src/fdw/plan.o \
+	src/fdw/reading.o \
 	src/fdw/scan.o \
 	src/fdw/scanner.o \
 	src/fdw/tuple.o \
