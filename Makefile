@@ -69,6 +69,8 @@ OBJS = \
 	src/fdw/condition.o \
 	src/fdw/question.o \
 	src/fdw/plan.o \
+	src/fdw/estimate.o \
+	src/fdw/paths.o \
 	src/fdw/reading.o \
 	src/fdw/scan.o \
 	src/fdw/scanner.o \

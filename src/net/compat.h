@@ -67,14 +67,14 @@
 
 /* 17 and 18: more arguments where paths are made */
 #if PG_VERSION_NUM >= 180000
-#define msgtrace_foreignscan_path(root, rel, rows, startup, total, outer) \
-	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, NIL, outer, NULL, NIL, NIL)
+#define msgtrace_foreignscan_path(root, rel, rows, startup, total, keys, outer, own) \
+	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, keys, outer, NULL, NIL, own)
 #elif PG_VERSION_NUM >= 170000
-#define msgtrace_foreignscan_path(root, rel, rows, startup, total, outer) \
-	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, NIL, NIL)
+#define msgtrace_foreignscan_path(root, rel, rows, startup, total, keys, outer, own) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, keys, outer, NULL, NIL, own)
 #else
-#define msgtrace_foreignscan_path(root, rel, rows, startup, total, outer) \
-	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, NIL)
+#define msgtrace_foreignscan_path(root, rel, rows, startup, total, keys, outer, own) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, keys, outer, NULL, own)
 #endif
 
 /* 18: stands before the function it is of, and has another name */
