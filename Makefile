@@ -71,6 +71,8 @@ OBJS = \
 	src/fdw/plan.o \
 	src/fdw/estimate.o \
 	src/fdw/paths.o \
+	src/fdw/shape.o \
+	src/fdw/ordered.o \
 	src/fdw/reading.o \
 	src/fdw/scan.o \
 	src/fdw/scanner.o \

@@ -5,17 +5,39 @@
  *
  * All of it that the query's own conditions leave; or, for each row of another
  * relation, what a join condition leaves for it.  The latter asks once for each
- * row, so it is for few of them; the planner compares the requests.
+ * row, so it is for few of them; the planner compares the requests.  For a LIMIT
+ * it can be read slice by slice in the order of time.
  *
  *-------------------------------------------------------------------------
  */
 #include "fdw/paths.h"
 
+#include "catalog/pg_type_d.h"
+#include "fdw/shape.h"
 #include "net/compat.h"
+#include "nodes/makefuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/restrictinfo.h"
+#include "utils/typcache.h"
+
+static MsgTraceShape
+shape_of(const MsgTraceEstimate *estimate)
+{
+	MsgTraceShape shape = {.requests = estimate->requests, .rows = estimate->fetched};
+
+	return shape;
+}
+
+static void
+add(PlannerInfo *root, RelOptInfo *rel, const MsgTraceEstimate *estimate, List *pathkeys,
+	Relids outer, const MsgTraceShape *shape)
+{
+	add_path(rel, (Path *) msgtrace_foreignscan_path(root, rel, estimate->rows, estimate->startup,
+													 estimate->total, pathkeys, outer,
+													 list_make1(msgtrace_shape_to_list(shape))));
+}
 
 /* ------------------------------------------------------------ parameters */
 
@@ -102,23 +124,71 @@ add_parameterized(PlannerInfo *root, RelOptInfo *rel, const MsgTraceTable *table
 	ParamPathInfo *info = get_baserel_parampathinfo(root, rel, outer);
 	List *clauses = list_concat_copy(rel->baserestrictinfo, info->ppi_clauses);
 	MsgTraceEstimate estimate;
+	MsgTraceShape shape;
 
 	msgtrace_estimate(&estimate, root, rel, table, clauses);
 	info->ppi_rows = estimate.rows;
-	add_path(rel, (Path *) msgtrace_foreignscan_path(root, rel, estimate.rows, estimate.startup,
-													 estimate.total, NIL, outer, NIL));
+	shape = shape_of(&estimate);
+	add(root, rel, &estimate, NIL, outer, &shape);
+}
+
+/* ----------------------------------------------------------------- order */
+
+/* The column that shows the service's time as it is, or NULL. */
+static Var *
+received_column(const RelOptInfo *rel, const MsgTraceTable *table)
+{
+	for (int i = 0; i < table->desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(table->desc, i);
+
+		if (table->described->fields[i] == MSGTRACE_RECEIVED &&
+			attribute->atttypid == TIMESTAMPTZOID && attribute->atttypmod < 0)
+			return makeVar((int) rel->relid, attribute->attnum, TIMESTAMPTZOID, -1, InvalidOid, 0);
+	}
+	return NULL;
+}
+
+static bool
+is_order_of(const PathKey *key, Var *column, const RelOptInfo *rel)
+{
+	TypeCacheEntry *type = lookup_type_cache(TIMESTAMPTZOID, TYPECACHE_BTREE_OPFAMILY);
+
+	return key->pk_opfamily == type->btree_opf &&
+		   find_ec_member_matching_expr(key->pk_eclass, (Expr *) column, rel->relids) != NULL;
+}
+
+/* In the query's order, if that begins with ours. */
+static void
+add_ordered(PlannerInfo *root, RelOptInfo *rel, const MsgTraceTable *table,
+			const MsgTraceEstimate *unordered)
+{
+	Var *column = received_column(rel, table);
+	MsgTraceEstimate estimate = *unordered;
+	MsgTraceShape shape = shape_of(unordered);
+	PathKey *key;
+
+	if (column == NULL || root->query_pathkeys == NIL)
+		return;
+	key = linitial_node(PathKey, root->query_pathkeys);
+	if (!is_order_of(key, column, rel))
+		return;
+	msgtrace_estimate_ordered(&estimate, table);
+	shape.order = msgtrace_pathkey_descends(key) ? MSGTRACE_NEWEST_FIRST : MSGTRACE_OLDEST_FIRST;
+	shape.received = column->varattno;
+	add(root, rel, &estimate, list_make1(key), rel->lateral_relids, &shape);
 }
 
 void
 msgtrace_paths_add(PlannerInfo *root, RelOptInfo *rel, const MsgTraceTable *table,
 				   const MsgTraceEstimate *estimate)
 {
+	MsgTraceShape shape = shape_of(estimate);
 	List *outers = NIL;
 	ListCell *cell;
 
-	add_path(rel,
-			 (Path *) msgtrace_foreignscan_path(root, rel, estimate->rows, estimate->startup,
-												estimate->total, NIL, rel->lateral_relids, NIL));
+	add(root, rel, estimate, NIL, rel->lateral_relids, &shape);
+	add_ordered(root, rel, table, estimate);
 	foreach (cell, rel->joininfo)
 		outers = add_outer(outers, root, rel, table, lfirst_node(RestrictInfo, cell));
 	outers = add_outers_of_classes(outers, root, rel, table);

@@ -14,6 +14,7 @@
 #include "fdw/options.h"
 #include "fdw/paths.h"
 #include "fdw/relation.h"
+#include "fdw/shape.h"
 #include "net/compat.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planmain.h"
@@ -56,7 +57,7 @@ msgtrace_get_paths(PlannerInfo *root, RelOptInfo *rel, Oid table_id pg_attribute
 
 /* The columns that the scan must fill, by number. */
 static List *
-needed_columns(RelOptInfo *rel, Oid table_id, List *clauses)
+needed_columns(RelOptInfo *rel, Oid table_id, List *clauses, AttrNumber sorted_by)
 {
 	Relation relation = table_open(table_id, NoLock);
 	TupleDesc desc = RelationGetDescr(relation);
@@ -65,6 +66,8 @@ needed_columns(RelOptInfo *rel, Oid table_id, List *clauses)
 	ListCell *cell;
 
 	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &used);
+	if (sorted_by > 0)
+		used = bms_add_member(used, sorted_by - FirstLowInvalidHeapAttributeNumber);
 	foreach (cell, clauses)
 		pull_varattnos((Node *) lfirst_node(RestrictInfo, cell)->clause, rel->relid, &used);
 	for (int i = 0; i < desc->natts; i++)
@@ -81,19 +84,40 @@ needed_columns(RelOptInfo *rel, Oid table_id, List *clauses)
 	return needed;
 }
 
+/* Those of the scan itself; a condition without columns stands above it. */
+static List *
+scan_clauses(List *clauses)
+{
+	List *own = NIL;
+	ListCell *cell;
+
+	foreach (cell, clauses)
+	{
+		if (!lfirst_node(RestrictInfo, cell)->pseudoconstant)
+			own = lappend(own, lfirst(cell));
+	}
+	return own;
+}
+
 ForeignScan *
-msgtrace_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid table_id,
-				  ForeignPath *path pg_attribute_unused(), List *tlist, List *clauses,
-				  Plan *outer_plan)
+msgtrace_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid table_id, ForeignPath *path, List *tlist,
+				  List *clauses, Plan *outer_plan)
 {
 	RelationPlan *plan = rel->fdw_private;
+	List *own = scan_clauses(clauses);
+	MsgTraceShape shape;
 	List *values;
 	List *reasons;
-	List *condition = msgtrace_condition_make(root, &plan->table, clauses, &values, &reasons);
-	List *carried = list_make4(makeInteger(MSGTRACE_LIST), condition,
-							   needed_columns(rel, table_id, clauses), reasons);
+	List *condition = msgtrace_condition_make(root, &plan->table, own, &values, &reasons);
+	List *carried;
+
+	msgtrace_shape_from_list(&shape, linitial_node(List, path->fdw_private));
+	msgtrace_shape_finish(&shape, root, &path->path, plan->settings.page_size);
+	carried = list_make5(makeInteger(MSGTRACE_LIST), condition,
+						 needed_columns(rel, table_id, own, shape.received), reasons,
+						 msgtrace_shape_to_list(&shape));
 
 	/* every condition is checked again by the executor */
-	return make_foreignscan(tlist, extract_actual_clauses(clauses, false), rel->relid, values,
-							carried, NIL, NIL, outer_plan);
+	return make_foreignscan(tlist, extract_actual_clauses(own, false), rel->relid, values, carried,
+							NIL, NIL, outer_plan);
 }

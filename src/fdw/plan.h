@@ -26,7 +26,8 @@ enum
 	MSGTRACE_PLAN_KIND,		 /* Integer: MsgTracePlanKind */
 	MSGTRACE_PLAN_CONDITION, /* what is pushed, see condition.h */
 	MSGTRACE_PLAN_COLUMNS,	 /* integer list of the columns needed */
-	MSGTRACE_PLAN_REASONS	 /* list of String beside the plan's qual: why it stays local, or "" */
+	MSGTRACE_PLAN_REASONS,	 /* list of String beside the plan's qual: why it stays local, or "" */
+	MSGTRACE_PLAN_SHAPE		 /* see shape.h */
 };
 
 extern void msgtrace_get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid table_id);

@@ -137,16 +137,6 @@ msgtrace_reading_poll(MsgTraceReading *reading, const MsgTraceRow **row)
 	return result;
 }
 
-MsgTracePagerResult
-msgtrace_reading_next(MsgTraceReading *reading, const MsgTraceRow **row)
-{
-	MsgTracePagerResult result;
-
-	while ((result = msgtrace_reading_poll(reading, row)) == MSGTRACE_WAIT)
-		msgtrace_pager_wait(reading->pager); /* a cancel does not come back from here */
-	return result;
-}
-
 void
 msgtrace_reading_stats(MsgTraceReading *reading, MsgTraceScanStats *stats)
 {

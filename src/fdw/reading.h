@@ -44,10 +44,9 @@ extern void msgtrace_reading_init(MsgTraceReading *reading, MemoryContext scan_c
 extern void msgtrace_reading_begin(MsgTraceReading *reading, const MsgTraceQuestion *question);
 
 /*
- * The next row, which is valid until the next call, or
- * MSGTRACE_END; what failed is raised.  _poll does not wait.
+ * The next row, which is valid until the next call, MSGTRACE_SLICE, MSGTRACE_END,
+ * or MSGTRACE_WAIT when there is nothing yet; what failed is raised.
  */
-extern MsgTracePagerResult msgtrace_reading_next(MsgTraceReading *reading, const MsgTraceRow **row);
 extern MsgTracePagerResult msgtrace_reading_poll(MsgTraceReading *reading, const MsgTraceRow **row);
 
 /* Whether or not all was read.  The reading's context is reset. */

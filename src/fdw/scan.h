@@ -15,6 +15,13 @@
 
 extern void msgtrace_begin_scan(ForeignScanState *node, int eflags);
 extern TupleTableSlot *msgtrace_iterate_scan(ForeignScanState *node);
+
+/*
+ * The same without waiting: MSGTRACE_ROW with the row in the scan's slot,
+ * MSGTRACE_WAIT, or MSGTRACE_END.
+ */
+extern MsgTracePagerResult msgtrace_scan_poll(ForeignScanState *node);
+
 extern void msgtrace_rescan(ForeignScanState *node);
 extern void msgtrace_end_scan(ForeignScanState *node);
 

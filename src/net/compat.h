@@ -77,6 +77,13 @@
 	create_foreignscan_path(root, rel, NULL, rows, startup, total, keys, outer, NULL, own)
 #endif
 
+/* 18: a path key says how it compares instead of naming a strategy of btree */
+#if PG_VERSION_NUM >= 180000
+#define msgtrace_pathkey_descends(key) ((key)->pk_cmptype == COMPARE_GT)
+#else
+#define msgtrace_pathkey_descends(key) ((key)->pk_strategy == BTGreaterStrategyNumber)
+#endif
+
 /* 18: stands before the function it is of, and has another name */
 #if PG_VERSION_NUM >= 180000
 #define MSGTRACE_NORETURN pg_noreturn

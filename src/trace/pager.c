@@ -86,6 +86,7 @@ struct MsgTracePager
 	bool url_is_link;
 	MsgTracePage page;
 	int next_row;
+	bool slice_ended; /* to be told where an order was asked for */
 };
 
 MsgTracePager *
@@ -164,6 +165,7 @@ set_range(MsgTracePager *pager)
 	msgtrace_range_begin(&pager->range, msgtrace_session_now(pager->session));
 	msgtrace_slicer_init(&pager->slicer, pager->range.asked, pager->page_size,
 						 pager->config->rows_per_day * pager->query->share);
+	pager->slicer.oldest_first = pager->question->order == MSGTRACE_OLDEST_FIRST;
 	note_range(pager);
 }
 
@@ -270,6 +272,7 @@ end_part(MsgTracePager *pager)
 		return;
 	}
 	msgtrace_slicer_learn(&pager->slicer, &pager->slice, pager->slice_rows);
+	pager->slice_ended = pager->question->order != MSGTRACE_ANY_ORDER;
 	pager->state = CUTTING;
 }
 
@@ -343,7 +346,7 @@ shorten_slice(MsgTracePager *pager)
 	MsgTracePage *page = &pager->page;
 	bool is_first = pager->slice_rows == 0 && pager->part_pages == 1 && pager->part_count == 1;
 
-	if (!is_first || page->next_link == NULL || page->count == 0)
+	if (!is_first || page->next_link == NULL || page->count == 0 || pager->slicer.oldest_first)
 		return;
 	if (msgtrace_slicer_shorten(&pager->slicer, &pager->slice, page->count,
 								oldest_of(page, &pager->slice)))
@@ -583,6 +586,11 @@ advance(MsgTracePager *pager, const MsgTraceRow **row)
 		{
 			*row = &pager->page.rows[pager->next_row++];
 			return MSGTRACE_ROW;
+		}
+		if (pager->slice_ended)
+		{
+			pager->slice_ended = false;
+			return MSGTRACE_SLICE;
 		}
 		if (pager->state == FINISHED)
 			return MSGTRACE_END;

@@ -22,10 +22,11 @@ typedef struct MsgTracePager MsgTracePager;
 
 typedef enum MsgTracePagerResult
 {
-	MSGTRACE_ROW,  /* a row; valid until the next call */
-	MSGTRACE_WAIT, /* nothing yet: wait, then ask again */
-	MSGTRACE_END,  /* all rows were delivered */
-	MSGTRACE_ERROR /* the status has the facts */
+	MSGTRACE_ROW,	/* a row; valid until the next call */
+	MSGTRACE_SLICE, /* where an order was asked for: all rows of a slice were handed out */
+	MSGTRACE_WAIT,	/* nothing yet: wait, then ask again */
+	MSGTRACE_END,	/* all rows were delivered */
+	MSGTRACE_ERROR	/* the status has the facts */
 } MsgTracePagerResult;
 
 typedef struct MsgTracePagerConfig

@@ -91,6 +91,15 @@ msgtrace_slicer_next(MsgTraceSlicer *slicer, MsgTraceSlice *slice)
 
 	if (slicer->from >= slicer->to)
 		return false;
+	if (slicer->oldest_first)
+	{
+		slice->from = slicer->from;
+		slice->to = Min(msgtrace_floor_to_second(slicer->from) +
+							Min(next_length(slicer), SERVICE_MAX_SPAN),
+						slicer->to);
+		slicer->from = slice->to;
+		return true;
+	}
 	from = msgtrace_ceil_to_second(slicer->to) - Min(next_length(slicer), SERVICE_MAX_SPAN);
 	slice->to = slicer->to;
 	slice->from = Max(from, slicer->from);

@@ -33,12 +33,13 @@ typedef struct MsgTraceSlicer
 	double density;	   /* rows per second, expected or seen */
 	bool seen;		   /* ... seen */
 	int64 last_length; /* of the last slice, microseconds */
+	bool oldest_first; /* slices are cut off that end */
 } MsgTraceSlicer;
 
 extern void msgtrace_slicer_init(MsgTraceSlicer *slicer, MsgTraceSlice range, int page_size,
 								 double rows_per_day);
 
-/* Cut the next slice off the newest end; false when nothing is left. */
+/* Cut the next slice off the newest end, or the oldest; false when nothing is left. */
 extern bool msgtrace_slicer_next(MsgTraceSlicer *slicer, MsgTraceSlice *slice);
 
 /* The slice turned out to have this many rows. */
