@@ -78,6 +78,10 @@ OBJS = \
 	src/fdw/scanner.o \
 	src/fdw/tuple.o \
 	src/fdw/explain.o \
+	src/fdw/detail_keys.o \
+	src/fdw/detail_plan.o \
+	src/fdw/detail_reading.o \
+	src/fdw/detail_scan.o \
 	src/fdw/import.o \
 	src/fdw/check.o \
 	src/fdw/check_step.o \
@@ -103,6 +107,7 @@ OBJS = \
 	src/trace/graph.o \
 	src/trace/reporting.o \
 	src/trace/detail.o \
+	src/trace/detail_reader.o \
 	src/trace/page.o \
 	src/trace/escape.o \
 	src/trace/bad_row.o \

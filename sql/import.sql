@@ -11,12 +11,15 @@ CREATE SCHEMA regress_mail;
 IMPORT FOREIGN SCHEMA mail FROM SERVER regress_import INTO regress_mail;  -- ERROR
 IMPORT FOREIGN SCHEMA exchange FROM SERVER regress_import INTO regress_mail OPTIONS (page_size '10');  -- ERROR
 
+IMPORT FOREIGN SCHEMA exchange EXCEPT (message_trace, message_trace_detail) FROM SERVER regress_import INTO regress_mail;
+\det regress_mail.*
 IMPORT FOREIGN SCHEMA exchange EXCEPT (message_trace) FROM SERVER regress_import INTO regress_mail;
 \det regress_mail.*
 
 IMPORT FOREIGN SCHEMA exchange LIMIT TO (message_trace) FROM SERVER regress_import INTO regress_mail;
 \det+ regress_mail.*
 \d regress_mail.message_trace
+\d regress_mail.message_trace_detail
 
 -- columns on request
 CREATE SCHEMA regress_more;
@@ -24,7 +27,9 @@ IMPORT FOREIGN SCHEMA exchange FROM SERVER regress_import INTO regress_more OPTI
 IMPORT FOREIGN SCHEMA exchange FROM SERVER regress_import INTO regress_more OPTIONS (raw 'true', tenant 'off', organization 'on');
 SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
  WHERE attrelid = 'regress_more.message_trace'::regclass AND attnum > 10 ORDER BY attnum;
-DROP FOREIGN TABLE regress_more.message_trace;
+SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+ WHERE attrelid = 'regress_more.message_trace_detail'::regclass AND attnum > 8 ORDER BY attnum;
+DROP FOREIGN TABLE regress_more.message_trace, regress_more.message_trace_detail;
 IMPORT FOREIGN SCHEMA exchange FROM SERVER regress_import INTO regress_more OPTIONS (tenant 'true');
 SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
  WHERE attrelid = 'regress_more.message_trace'::regclass AND attnum > 10 ORDER BY attnum;

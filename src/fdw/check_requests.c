@@ -134,6 +134,7 @@ build_row(void *arg, MsgTraceRecord *record, MsgTraceRow *row,
 	check->delivery.recipient_address = pstrdup(row->recipient);
 	check->delivery.sender_address = sender ? pstrdup(sender) : "";
 	check->delivery.received = row->received;
+	check->delivery.located = true;
 	return true;
 }
 
@@ -216,10 +217,10 @@ check_detail(MsgTraceCheck *check)
 		msgtrace_check_put(check, "detail", MSGTRACE_NOT_ASKED, "the list took two requests", NULL);
 	else
 	{
-		msgtrace_session_get_detail(check->session,
-									msgtrace_detail_url(check->settings.session.api,
-														check->settings.session.report_url,
-														&check->delivery));
+		msgtrace_session_get_detail(
+			check->session,
+			msgtrace_detail_url(check->settings.dialect, check->settings.session.report_url,
+								&check->delivery, msgtrace_session_now(check->session)));
 		reply = run_request(check);
 		if (check->no_slot)
 			put_no_slot(check, "detail");

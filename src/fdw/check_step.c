@@ -13,7 +13,7 @@
 
 #include "catalog/pg_foreign_server.h"
 #include "fdw/error.h"
-#include "fdw/scan.h"
+#include "fdw/import.h"
 #include "foreign/fdwapi.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
@@ -71,7 +71,7 @@ msgtrace_check_put_not_asked(MsgTraceCheck *check, const char *const *steps, con
 static void
 check_server(Oid server_id)
 {
-	if (GetFdwRoutineByServerId(server_id)->BeginForeignScan != msgtrace_begin_scan)
+	if (GetFdwRoutineByServerId(server_id)->ImportForeignSchema != msgtrace_import_schema)
 		ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				errmsg("server \"%s\" is no server of o365_msgtrace",
 					   GetForeignServer(server_id)->servername));

@@ -293,6 +293,11 @@ append_position(StringInfo detail, const MsgTraceStatus *status)
 		appendStringInfo(detail, ", field %s", status->field);
 	if (status->words)
 		appendStringInfo(detail, ": %s", status->words);
+	if (status->slice_to == 0)
+	{
+		appendStringInfo(detail, "; on page %d of the details of that delivery.", status->page);
+		return;
+	}
 	appendStringInfo(detail, "; on page %d of the slice from %s", status->page,
 					 timestamptz_to_str(status->slice_from));
 	appendStringInfo(detail, " to %s.", timestamptz_to_str(status->slice_to));

@@ -17,7 +17,6 @@
 #include "utils/builtins.h"
 
 #define REMOTE_SCHEMA "exchange"
-#define TABLE_NAME "message_trace"
 
 /* The columns that are made on request only, in this order behind the others. */
 typedef struct ExtraColumn
@@ -31,23 +30,55 @@ static const ExtraColumn extra_columns[] = {
 
 typedef bool Wanted[lengthof(extra_columns)];
 
+static void
+append_column(StringInfo command, const char *name, const char *type)
+{
+	bool is_first = command->data[command->len - 1] == '(';
+
+	appendStringInfo(command, "%s\n  %s %s", is_first ? "" : ",", name, type);
+}
+
+/* Each table may have the columns on request. */
+static void
+end_table(StringInfo command, const char *server_name, const char *table, const Wanted wanted)
+{
+	for (size_t i = 0; i < lengthof(extra_columns); i++)
+	{
+		if (wanted[i])
+			append_column(command, extra_columns[i].name, extra_columns[i].type);
+	}
+	appendStringInfo(command, "\n) SERVER %s OPTIONS (\"table\" '%s')",
+					 quote_identifier(server_name), table);
+}
+
 static char *
 create_message_trace(const char *server_name, const Wanted wanted)
 {
 	StringInfoData command;
 
 	initStringInfo(&command);
-	appendStringInfoString(&command, "CREATE FOREIGN TABLE " TABLE_NAME " (");
+	appendStringInfoString(&command, "CREATE FOREIGN TABLE message_trace (");
 	for (int field = 0; field < MSGTRACE_FIELDS && !msgtrace_field_info[field].on_request; field++)
-		appendStringInfo(&command, "%s\n  %s %s", field > 0 ? "," : "",
-						 msgtrace_field_info[field].column, msgtrace_field_info[field].type);
-	for (size_t i = 0; i < lengthof(extra_columns); i++)
+		append_column(&command, msgtrace_field_info[field].column, msgtrace_field_info[field].type);
+	end_table(&command, server_name, "message_trace", wanted);
+	return command.data;
+}
+
+static char *
+create_message_trace_detail(const char *server_name, const Wanted wanted)
+{
+	StringInfoData command;
+
+	initStringInfo(&command);
+	appendStringInfoString(&command, "CREATE FOREIGN TABLE message_trace_detail (");
+	for (int i = 0; i < MSGTRACE_DETAIL_FIELDS; i++)
 	{
-		if (wanted[i])
-			appendStringInfo(&command, ",\n  %s %s", extra_columns[i].name, extra_columns[i].type);
+		MsgTraceField field = msgtrace_detail_fields[i];
+
+		append_column(&command, msgtrace_field_column(field, true),
+					  msgtrace_field_info[field].type);
 	}
-	appendStringInfo(&command, "\n) SERVER %s OPTIONS (\"table\" '" TABLE_NAME "')",
-					 quote_identifier(server_name));
+	end_table(&command, server_name, "message_trace_detail", wanted);
 	return command.data;
 }
 
@@ -81,10 +112,13 @@ List *
 msgtrace_import_schema(ImportForeignSchemaStmt *stmt, Oid server_id)
 {
 	Wanted wanted = {false};
+	const char *server_name;
 	ListCell *cell;
 
 	check_remote_schema(stmt->remote_schema);
 	foreach (cell, stmt->options)
 		read_option(lfirst_node(DefElem, cell), wanted);
-	return list_make1(create_message_trace(GetForeignServer(server_id)->servername, wanted));
+	server_name = GetForeignServer(server_id)->servername;
+	return list_make2(create_message_trace(server_name, wanted),
+					  create_message_trace_detail(server_name, wanted));
 }

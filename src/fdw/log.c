@@ -183,6 +183,19 @@ describe_scanner(const MsgTraceScanner *scanner)
 					quote_qualified_identifier(schema, table), scanner->server_name);
 }
 
+static MsgTraceScanLog *
+begin_log(MemoryContext context, char *who, char *what)
+{
+	MsgTraceScanLog *log = palloc0(sizeof(MsgTraceScanLog));
+
+	log->who = who;
+	log->what = what;
+	log->release.func = write_scan;
+	log->release.arg = log;
+	MemoryContextRegisterResetCallback(context, &log->release);
+	return log;
+}
+
 MsgTraceScanLog *
 msgtrace_log_scan(MemoryContext context, const MsgTraceScanner *scanner,
 				  const MsgTraceQuestion *question)
@@ -193,13 +206,22 @@ msgtrace_log_scan(MemoryContext context, const MsgTraceScanner *scanner,
 	if (!msgtrace_log_scans)
 		return NULL;
 	before = MemoryContextSwitchTo(context);
-	log = palloc0(sizeof(MsgTraceScanLog));
-	log->who = describe_scanner(scanner);
-	log->what = describe_filter(question);
+	log = begin_log(context, describe_scanner(scanner), describe_filter(question));
 	MemoryContextSwitchTo(before);
-	log->release.func = write_scan;
-	log->release.arg = log;
-	MemoryContextRegisterResetCallback(context, &log->release);
+	return log;
+}
+
+MsgTraceScanLog *
+msgtrace_log_details(MemoryContext context, const MsgTraceScanner *scanner, const char *deliveries)
+{
+	MemoryContext before;
+	MsgTraceScanLog *log;
+
+	if (!msgtrace_log_scans)
+		return NULL;
+	before = MemoryContextSwitchTo(context);
+	log = begin_log(context, describe_scanner(scanner), pstrdup(deliveries));
+	MemoryContextSwitchTo(before);
 	return log;
 }
 

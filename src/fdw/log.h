@@ -35,6 +35,10 @@ typedef struct MsgTraceScanLog MsgTraceScanLog;
 extern MsgTraceScanLog *msgtrace_log_scan(MemoryContext context, const MsgTraceScanner *scanner,
 										  const MsgTraceQuestion *question);
 
+/* The same of a scan of details, with its deliveries in words. */
+extern MsgTraceScanLog *msgtrace_log_details(MemoryContext context, const MsgTraceScanner *scanner,
+											 const char *deliveries);
+
 /* A row was handed out; all were. */
 extern void msgtrace_log_scan_row(MsgTraceScanLog *log);
 extern void msgtrace_log_scan_complete(MsgTraceScanLog *log);

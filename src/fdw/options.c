@@ -431,6 +431,13 @@ read_session(MsgTraceSessionConfig *session, const ServerAddress *address, const
 	session->service_clock = msgtrace_clock_source == MSGTRACE_CLOCK_OF_SERVICE;
 }
 
+/* By the option "table", which a server does not have. */
+static bool
+is_detail(const OptionLists *given)
+{
+	return strcmp(text_option(given, "table"), "message_trace_detail") == 0;
+}
+
 static void
 read_settings(MsgTraceSettings *settings, const ForeignServer *server, const OptionLists *given)
 {
@@ -448,6 +455,7 @@ read_settings(MsgTraceSettings *settings, const ForeignServer *server, const Opt
 	settings->page_size = given_option(given, "page_size") ? number_option(given, "page_size")
 														   : address.dialect->max_page_size;
 	settings->dialect = address.dialect;
+	settings->is_detail = is_detail(given);
 	settings->normalize = boolean_option(given, "normalize");
 	settings->max_concurrency = number_option(given, "max_concurrency");
 	settings->rows_per_day = number_option(given, "rows_per_day");
@@ -501,6 +509,14 @@ msgtrace_settings_read_server(MsgTraceSettings *settings, Oid server_id, Oid use
 		given.lists[2] = GetUserMapping(user_id, server_id)->options;
 	read_settings(settings, server, &given);
 	read_secrets(settings, user_id);
+}
+
+bool
+msgtrace_table_is_detail(Oid table_id)
+{
+	OptionLists given = {{GetForeignTable(table_id)->options, NIL, NIL}};
+
+	return is_detail(&given);
 }
 
 const char *

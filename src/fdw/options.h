@@ -26,6 +26,7 @@ typedef struct MsgTraceSettings
 	int page_size;
 	int max_concurrency;			/* requests in flight of one scan */
 	const MsgTraceDialect *dialect; /* of the server's API */
+	bool is_detail;					/* the table shows details */
 	bool normalize;
 	bool reject_bad_rows;
 	int log_level; /* MsgTraceLogLevel */
@@ -40,6 +41,9 @@ extern void msgtrace_settings_read(MsgTraceSettings *settings, Oid table_id, Oid
 
 /* The same of a server, as if a table of it had no options. */
 extern void msgtrace_settings_read_server(MsgTraceSettings *settings, Oid server_id, Oid user_id);
+
+/* Does the foreign table show the details of deliveries? */
+extern bool msgtrace_table_is_detail(Oid table_id);
 
 /* The value of a column's option "field", or NULL. */
 extern const char *msgtrace_column_field(Oid table_id, AttrNumber attno);

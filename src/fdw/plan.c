@@ -55,9 +55,8 @@ msgtrace_get_paths(PlannerInfo *root, RelOptInfo *rel, Oid table_id pg_attribute
 	msgtrace_paths_add(root, rel, &plan->table, &plan->estimate);
 }
 
-/* The columns that the scan must fill, by number. */
-static List *
-needed_columns(RelOptInfo *rel, Oid table_id, List *clauses, AttrNumber sorted_by)
+List *
+msgtrace_plan_columns(RelOptInfo *rel, Oid table_id, List *clauses, AttrNumber sorted_by)
 {
 	Relation relation = table_open(table_id, NoLock);
 	TupleDesc desc = RelationGetDescr(relation);
@@ -114,7 +113,7 @@ msgtrace_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid table_id, ForeignPath 
 	msgtrace_shape_from_list(&shape, linitial_node(List, path->fdw_private));
 	msgtrace_shape_finish(&shape, root, &path->path, plan->settings.page_size);
 	carried = list_make5(makeInteger(MSGTRACE_LIST), condition,
-						 needed_columns(rel, table_id, own, shape.received), reasons,
+						 msgtrace_plan_columns(rel, table_id, own, shape.received), reasons,
 						 msgtrace_shape_to_list(&shape));
 
 	/* every condition is checked again by the executor */

@@ -30,6 +30,10 @@ enum
 	MSGTRACE_PLAN_SHAPE		 /* see shape.h */
 };
 
+/* The columns that a scan must fill, by number: these clauses', and one it is sorted by. */
+extern List *msgtrace_plan_columns(RelOptInfo *rel, Oid table_id, List *clauses,
+								   AttrNumber sorted_by);
+
 extern void msgtrace_get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid table_id);
 extern void msgtrace_get_paths(PlannerInfo *root, RelOptInfo *rel, Oid table_id);
 extern ForeignScan *msgtrace_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid table_id,

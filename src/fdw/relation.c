@@ -9,22 +9,30 @@
 
 #include "fdw/option_check.h"
 #include "fdw/options.h"
+#include "trace/detail.h"
 #include "trace/dialect.h"
 #include "utils/rel.h"
 
 static void
-refuse_column(Relation relation, const char *column)
+refuse_column(const MsgTraceRelation *described, Relation relation, const char *column)
 {
 	const char *names[MSGTRACE_FIELDS + 2] = {"tenant", "raw"};
+	int count = 2;
 	const char *nearest;
 
 	for (int field = 0; field < MSGTRACE_FIELDS; field++)
-		names[field + 2] = msgtrace_field_info[field].column;
-	nearest = msgtrace_nearest_name(column, names, lengthof(names));
+	{
+		const char *name = msgtrace_field_column(field, described->is_detail);
+
+		if (name)
+			names[count++] = name;
+	}
+	nearest = msgtrace_nearest_name(column, names, count);
 	ereport(
 		ERROR, errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
-		errmsg("column \"%s\" of foreign table \"%s\" is no field of a message trace", column,
-			   RelationGetRelationName(relation)),
+		errmsg("column \"%s\" of foreign table \"%s\" is no field of %s", column,
+			   RelationGetRelationName(relation),
+			   described->is_detail ? "the details of a delivery" : "a message trace"),
 		nearest
 			? errhint(
 				  "Perhaps it should be named \"%s\"; or name the service's property with OPTIONS (field '...').",
@@ -35,7 +43,8 @@ refuse_column(Relation relation, const char *column)
 static int
 field_of_property(MsgTraceRelation *described, const char *property)
 {
-	int field = msgtrace_dialect_field(property);
+	int field = described->is_detail ? msgtrace_detail_field(property)
+									 : msgtrace_dialect_field(property);
 
 	if (field >= 0)
 		return field;
@@ -61,9 +70,9 @@ field_of_column(MsgTraceRelation *described, Relation relation, Form_pg_attribut
 		return MSGTRACE_TENANT;
 	if (strcmp(column, "raw") == 0)
 		return MSGTRACE_RAW;
-	field = msgtrace_field_by_column(column);
+	field = msgtrace_field_by_column(column, described->is_detail);
 	if (field < 0)
-		refuse_column(relation, column);
+		refuse_column(described, relation, column);
 	return field;
 }
 
@@ -74,6 +83,7 @@ msgtrace_relation_describe(Relation relation)
 	MsgTraceRelation *described = palloc0(sizeof(MsgTraceRelation));
 
 	described->natts = desc->natts;
+	described->is_detail = msgtrace_table_is_detail(RelationGetRelid(relation));
 	described->fields = palloc(desc->natts * sizeof(int));
 	described->extra = palloc(desc->natts * sizeof(char *));
 	for (int i = 0; i < desc->natts; i++)

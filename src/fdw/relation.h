@@ -22,6 +22,7 @@
 typedef struct MsgTraceRelation
 {
 	int natts;
+	bool is_detail; /* a table of details, whose MSGTRACE_RECEIVED is the time of an event */
 
 	/*
 	 * By column, from 0: a MsgTraceField, MSGTRACE_FIELDS + an index into extra,

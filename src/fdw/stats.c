@@ -45,18 +45,32 @@ add_session_counts(MsgTraceSessionCounts *sum, const MsgTraceSessionCounts *coun
 }
 
 void
+msgtrace_stats_add_counts(MsgTraceScanStats *stats, const MsgTracePagerCounts *pager,
+						  const MsgTraceSessionCounts *session)
+{
+	add_pager_counts(&stats->pager, pager);
+	add_session_counts(&stats->session, session);
+}
+
+void
 msgtrace_stats_add(MsgTraceScanStats *stats, const MsgTracePager *pager)
 {
-	add_pager_counts(&stats->pager, msgtrace_pager_counts(pager));
-	add_session_counts(&stats->session, msgtrace_pager_session_counts(pager));
+	msgtrace_stats_add_counts(stats, msgtrace_pager_counts(pager),
+							  msgtrace_pager_session_counts(pager));
+}
+
+void
+msgtrace_stats_note_counts(const MsgTracePagerCounts *pager, const MsgTraceSessionCounts *session)
+{
+	last_scan.pager = *pager;
+	last_scan.session = *session;
+	any_scan = true;
 }
 
 void
 msgtrace_stats_note_scan(const MsgTracePager *pager)
 {
-	last_scan.pager = *msgtrace_pager_counts(pager);
-	last_scan.session = *msgtrace_pager_session_counts(pager);
-	any_scan = true;
+	msgtrace_stats_note_counts(msgtrace_pager_counts(pager), msgtrace_pager_session_counts(pager));
 }
 
 static Datum

@@ -21,7 +21,12 @@ typedef struct MsgTraceScanStats
 /* Add a pager's counts to those of earlier loops of the same scan. */
 extern void msgtrace_stats_add(MsgTraceScanStats *stats, const MsgTracePager *pager);
 
+extern void msgtrace_stats_add_counts(MsgTraceScanStats *stats, const MsgTracePagerCounts *pager,
+									  const MsgTraceSessionCounts *session);
+
 /* What a scan did so far: last_scan() is about it from now on. */
 extern void msgtrace_stats_note_scan(const MsgTracePager *pager);
+extern void msgtrace_stats_note_counts(const MsgTracePagerCounts *pager,
+									   const MsgTraceSessionCounts *session);
 
 #endif /* MSGTRACE_STATS_H */

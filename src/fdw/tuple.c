@@ -16,6 +16,7 @@
 #include "fmgr.h"
 #include "net/compat.h"
 #include "parser/parse_coerce.h"
+#include "trace/detail.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/lsyscache.h"
@@ -307,7 +308,8 @@ msgtrace_tuple_maker(Relation relation, List *needed, const MsgTraceSettings *se
 	}
 	maker->reader.extra = described->extra;
 	maker->reader.extra_count = described->extra_count;
-	maker->reader.dialect = settings->dialect;
+	maker->reader.dialect = described->is_detail ? msgtrace_detail_dialect(settings->dialect)
+												 : settings->dialect;
 	maker->reader.normalize = settings->normalize;
 	maker->reader.build = build;
 	maker->reader.arg = maker;

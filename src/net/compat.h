@@ -84,6 +84,13 @@
 #define msgtrace_pathkey_descends(key) ((key)->pk_strategy == BTGreaterStrategyNumber)
 #endif
 
+/* 18: what a path is disabled by is counted, and goes before its cost */
+#if PG_VERSION_NUM >= 180000
+#define msgtrace_discourage_path(path) ((path)->disabled_nodes += 1000)
+#else
+#define msgtrace_discourage_path(path) ((void) (path))
+#endif
+
 /* 18: stands before the function it is of, and has another name */
 #if PG_VERSION_NUM >= 180000
 #define MSGTRACE_NORETURN pg_noreturn

@@ -56,7 +56,9 @@ on_end(void *state)
 static bool
 is_named(const Identity *identity, MsgTraceField field, const char *name)
 {
-	return strcmp(identity->dialect->properties[field], name) == 0;
+	const char *property = identity->dialect->properties[field];
+
+	return property && strcmp(property, name) == 0;
 }
 
 static MsgTraceJsonResult
@@ -210,12 +212,13 @@ skip_record(char *at, const char *end)
 static bool
 has_twice(const char *record, size_t length, const char *property)
 {
-	char *name = psprintf("\"%s\"", property);
+	char *name = psprintf("\"%s\"", property ? property : "");
 	size_t name_length = strlen(name);
 	const char *first = memmem(record, length, name, name_length);
 	const char *rest = first ? first + name_length : NULL;
 
-	return rest && memmem(rest, length - (size_t) (rest - record), name, name_length) != NULL;
+	return property && rest &&
+		   memmem(rest, length - (size_t) (rest - record), name, name_length) != NULL;
 }
 
 /*

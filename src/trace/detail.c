@@ -1,7 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * detail.c
- *		How the details of one delivery are asked for.
+ *		How the details of one delivery are asked for, and what they are made of.
+ *
+ * Graph takes the key alone.  Reporting wants the message's sender and a window
+ * of time, too, which are in its row of the list.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,11 +12,91 @@
 
 #include "lib/stringinfo.h"
 #include "net/http.h"
-#include "utils/datetime.h"
+#include "trace/filter.h"
+#include "trace/graph.h"
+#include "trace/reporting.h"
+#include "trace/row.h"
 #include "utils/timestamp.h"
 
-/* The list's window may be off by what clocks and fractions differ. */
+/* Clocks and fractions may differ by less. */
 #define MARGIN USECS_PER_HOUR
+
+/* What is new is held a moment later. */
+#define DISTANCE_FROM_NOW USECS_PER_SEC
+
+/* A row's text has it where the service sent what text cannot hold. */
+#define REPLACEMENT "\xEF\xBF\xBD"
+
+/* ---------------------------------------------------------------- records */
+
+static const char *const no_echoes[] = {NULL};
+static const char *const window_echoes[] = {"StartDate", "EndDate", NULL};
+
+/* The key is not among the properties: a column shows it as it was asked for. */
+static const MsgTraceDialect graph_details = {.name = "graph",
+											  .of_delivery = true,
+											  .properties = {[MSGTRACE_MESSAGE_ID] = "messageId",
+															 [MSGTRACE_RECEIVED] = "dateTime",
+															 [MSGTRACE_EVENT] = "event",
+															 [MSGTRACE_ACTION] = "action",
+															 [MSGTRACE_DESCRIPTION] = "description",
+															 [MSGTRACE_DATA] = "data"},
+											  .echoes = no_echoes};
+
+static const MsgTraceDialect reporting_details = {
+	.name = "reporting",
+	.of_delivery = true,
+	.wrapped = true,
+	.properties = {[MSGTRACE_MESSAGE_ID] = "MessageId",
+				   [MSGTRACE_RECEIVED] = "Date",
+				   [MSGTRACE_ORGANIZATION] = "Organization",
+				   [MSGTRACE_EVENT] = "Event",
+				   [MSGTRACE_ACTION] = "Action",
+				   [MSGTRACE_DESCRIPTION] = "Detail",
+				   [MSGTRACE_DATA] = "Data"},
+	.echoes = window_echoes};
+
+const MsgTraceDialect *
+msgtrace_detail_dialect(const MsgTraceDialect *list)
+{
+	return list == &msgtrace_reporting ? &reporting_details : &graph_details;
+}
+
+int
+msgtrace_detail_field(const char *property)
+{
+	const MsgTraceDialect *const dialects[] = {&graph_details, &reporting_details};
+
+	for (size_t i = 0; i < lengthof(dialects); i++)
+	{
+		for (int field = 0; field < MSGTRACE_FIELDS; field++)
+		{
+			const char *name = dialects[i]->properties[field];
+
+			if (name && strcmp(name, property) == 0)
+				return field;
+		}
+	}
+	return -1;
+}
+
+/* -------------------------------------------------------------- questions */
+
+/* No row of the list has another id, or one of these addresses. */
+bool
+msgtrace_detail_can_ask_for(const char *id, const char *recipient_address)
+{
+	pg_uuid_t uuid;
+
+	return msgtrace_row_read_id(id, &uuid) && msgtrace_query_can_ask_for(recipient_address) &&
+		   strstr(recipient_address, REPLACEMENT) == NULL;
+}
+
+bool
+msgtrace_detail_needs_row(const MsgTraceDialect *list)
+{
+	return list == &msgtrace_reporting;
+}
 
 /* A literal with its quotes, those within it doubled. */
 static void
@@ -41,38 +124,54 @@ graph_url(const char *report_url, const MsgTraceDelivery *delivery)
 }
 
 static void
-append_time(StringInfo filter, const char *name, TimestampTz time)
+append_key(StringInfo filter, const MsgTraceDialect *list, const MsgTraceDelivery *delivery)
 {
-	struct pg_tm tm;
-	fsec_t fraction;
-
-	/* a row's own time: this cannot be out of range */
-	if (timestamp2tm(time, NULL, &tm, &fraction, NULL, NULL) != 0)
-		pg_unreachable();
-	appendStringInfo(filter, " and %s eq datetime'%04d-%02d-%02dT%02d:%02d:%02dZ'", name,
-					 tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	msgtrace_filter_and(filter);
+	appendStringInfo(filter, "%s eq guid", list->properties[MSGTRACE_ID]);
+	append_literal(filter, delivery->id);
+	msgtrace_filter_equal(filter, list->properties[MSGTRACE_RECIPIENT],
+						  delivery->recipient_address);
 }
 
+/*
+ * From the message's time to now, since an event may come days later and nobody
+ * has said whether the window is of the message or of its events.
+ */
 static char *
-reporting_url(const char *report_url, const MsgTraceDelivery *delivery)
+reporting_url(const char *report_url, const MsgTraceDelivery *delivery, TimestampTz service_now)
 {
+	MsgTraceSlice window = {
+		Max(delivery->received - MARGIN, msgtrace_reporting.earliest(service_now)),
+		service_now - DISTANCE_FROM_NOW};
 	StringInfoData filter;
 
 	initStringInfo(&filter);
-	appendStringInfoString(&filter, "MessageTraceId eq guid");
-	append_literal(&filter, delivery->id);
-	appendStringInfoString(&filter, " and RecipientAddress eq ");
-	append_literal(&filter, delivery->recipient_address);
-	appendStringInfoString(&filter, " and SenderAddress eq ");
-	append_literal(&filter, delivery->sender_address);
-	append_time(&filter, "StartDate", delivery->received - MARGIN);
-	append_time(&filter, "EndDate", delivery->received + MARGIN);
+	append_key(&filter, &msgtrace_reporting, delivery);
+	if (*delivery->sender_address)
+		msgtrace_filter_equal(&filter, msgtrace_reporting.properties[MSGTRACE_SENDER],
+							  delivery->sender_address);
+	msgtrace_reporting.append_window(&filter, &window);
 	return psprintf("%sDetail?$filter=%s", report_url, msgtrace_http_escape(filter.data));
 }
 
 char *
-msgtrace_detail_url(const char *api, const char *report_url, const MsgTraceDelivery *delivery)
+msgtrace_detail_row_url(const MsgTraceDialect *list, const char *report_url,
+						const MsgTraceDelivery *delivery, TimestampTz service_now)
 {
-	return strcmp(api, "reporting") == 0 ? reporting_url(report_url, delivery)
-										 : graph_url(report_url, delivery);
+	MsgTraceSlice window = {list->earliest(service_now), service_now - DISTANCE_FROM_NOW};
+	StringInfoData filter;
+
+	initStringInfo(&filter);
+	list->append_window(&filter, &window);
+	append_key(&filter, list, delivery);
+	return psprintf("%s?$filter=%s&$top=%d", report_url, msgtrace_http_escape(filter.data),
+					list->max_page_size);
+}
+
+char *
+msgtrace_detail_url(const MsgTraceDialect *list, const char *report_url,
+					const MsgTraceDelivery *delivery, TimestampTz service_now)
+{
+	return list == &msgtrace_reporting ? reporting_url(report_url, delivery, service_now)
+									   : graph_url(report_url, delivery);
 }

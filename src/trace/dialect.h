@@ -33,6 +33,7 @@ typedef struct MsgTraceDialect
 	int days_held;		/* how far back the service can be asked */
 	const char *prefer; /* a header that its requests carry besides, or NULL */
 	bool wrapped;		/* its pages may stand within a member "d" */
+	bool of_delivery;	/* its records are the events of one delivery, and have no key */
 
 	/* by MsgTraceField; NULL where the API has no such property */
 	const char *properties[MSGTRACE_FIELDS];

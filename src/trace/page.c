@@ -126,6 +126,11 @@ note_broken(PageParser *parser, const MsgTraceBadRow *broken)
 {
 	MsgTraceBadRow bad = *broken;
 
+	if (parser->reader->delivery)
+	{
+		bad.id = parser->reader->delivery->id;
+		bad.recipient = parser->reader->delivery->recipient_address;
+	}
 	/* its copy was made of the mended document */
 	bad.raw = msgtrace_escape_restore(&parser->mends, parser->body, parser->record_start,
 									  unconstify(char *, broken->raw), broken->raw_length);
@@ -171,6 +176,14 @@ find_raw(PageParser *parser)
 										   record->raw_length);
 }
 
+/* The details of a delivery do not say whose they are: the key is as it was asked for. */
+static void
+name_delivery(MsgTraceRecord *record, const MsgTraceDelivery *delivery)
+{
+	record->values[MSGTRACE_ID] = unconstify(char *, delivery->id);
+	record->values[MSGTRACE_RECIPIENT] = unconstify(char *, delivery->recipient_address);
+}
+
 static void
 read_record(PageParser *parser)
 {
@@ -182,6 +195,8 @@ read_record(PageParser *parser)
 	find_raw(parser);
 	if (reader->normalize)
 		msgtrace_row_normalize(&parser->record);
+	if (reader->delivery)
+		name_delivery(&parser->record, reader->delivery);
 	MemoryContextSwitchTo(parser->page_context);
 	if (!msgtrace_row_read(&parser->record, row, &bad_field, &bad.reason))
 	{

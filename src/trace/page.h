@@ -12,6 +12,7 @@
 
 #include "net/status.h"
 #include "trace/bad_row.h"
+#include "trace/detail.h"
 #include "trace/dialect.h"
 #include "trace/row.h"
 
@@ -27,6 +28,7 @@ typedef struct MsgTraceBadValue
 typedef struct MsgTracePageReader
 {
 	const MsgTraceDialect *dialect;
+	const MsgTraceDelivery *delivery; /* whose details the records are, or NULL */
 
 	/* properties wanted beyond MsgTraceField: the record's values after those */
 	const char *const *extra;

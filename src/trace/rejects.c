@@ -5,7 +5,8 @@
  *
  * A record may come again, in the next slice or when a part is read anew: it is
  * kept once.  It is known by its id and recipient where it has them, else by its
- * text without the members that change from one answer to the next.
+ * text without the members that change from one answer to the next.  An event of a
+ * delivery is known by all three, since it shares the key with others.
  *
  *-------------------------------------------------------------------------
  */
@@ -117,16 +118,17 @@ remove_member(char *text, const char *member)
 static void
 compute_digest(MsgTraceDigest *digest, const MsgTraceBadRow *bad, const MsgTraceDialect *dialect)
 {
-	const char *parts[] = {bad->id, bad->recipient};
+	const char *parts[] = {bad->id, bad->recipient, NULL};
 	char *text;
 
-	if (bad->id && bad->recipient && msgtrace_digest(digest, parts, 2))
+	if (!dialect->of_delivery && bad->id && bad->recipient && msgtrace_digest(digest, parts, 2))
 		return;
 	text = text_of(bad->raw, bad->raw_length, MSGTRACE_MAX_RAW);
 	for (const char *const *echo = dialect->echoes; *echo; echo++)
 		remove_member(text, *echo);
-	parts[0] = text;
-	if (!msgtrace_digest(digest, parts, 1))
+	parts[2] = text;
+	if (!msgtrace_digest(digest, dialect->of_delivery ? parts : &parts[2],
+						 dialect->of_delivery ? 3 : 1))
 		memset(digest, 0, sizeof(*digest));
 	pfree(text);
 }

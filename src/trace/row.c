@@ -136,9 +136,8 @@ hex_digit(char c)
 	return -1;
 }
 
-/* The form 8-4-4-4-12 only, as the service writes it. */
-static bool
-read_uuid(const char *text, pg_uuid_t *uuid)
+bool
+msgtrace_row_read_id(const char *text, pg_uuid_t *id)
 {
 	for (int i = 0; i < UUID_LEN; i++)
 	{
@@ -152,7 +151,7 @@ read_uuid(const char *text, pg_uuid_t *uuid)
 		}
 		if ((high = hex_digit(text[0])) < 0 || (low = hex_digit(text[1])) < 0)
 			return false;
-		uuid->data[i] = (unsigned char) (high << 4 | low);
+		id->data[i] = (unsigned char) (high << 4 | low);
 		text += 2;
 	}
 	return *text == '\0';
@@ -180,7 +179,7 @@ msgtrace_row_read(const MsgTraceRecord *record, MsgTraceRow *row, MsgTraceField 
 	const char *recipient = record->values[MSGTRACE_RECIPIENT];
 
 	*bad = MSGTRACE_ID;
-	if (id == NULL || !read_uuid(id, &row->id))
+	if (id == NULL || !msgtrace_row_read_id(id, &row->id))
 	{
 		*reason = wrong_value(record, *bad, "uuid");
 		return false;

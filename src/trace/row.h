@@ -40,6 +40,9 @@ typedef struct MsgTraceRow
 	bool *nulls;
 } MsgTraceRow;
 
+/* An id in the form 8-4-4-4-12 only, as the service writes it. */
+extern bool msgtrace_row_read_id(const char *text, pg_uuid_t *id);
+
 /*
  * Read the key and the time; false when the record has no such thing, with `bad`
  * the field at fault and `reason` in words.
