@@ -82,6 +82,8 @@ OBJS = \
 	src/fdw/detail_plan.o \
 	src/fdw/detail_reading.o \
 	src/fdw/detail_scan.o \
+	src/fdw/join_plan.o \
+	src/fdw/join_scan.o \
 	src/fdw/import.o \
 	src/fdw/check.o \
 	src/fdw/check_step.o \

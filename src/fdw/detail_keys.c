@@ -148,6 +148,13 @@ is_array(const Expr *value)
 	return OidIsValid(get_element_type(exprType((const Node *) value)));
 }
 
+bool
+msgtrace_detail_keys_equality(PlannerInfo *root, const MsgTraceDetailTable *table, Expr *clause,
+							  int *field, Expr **value)
+{
+	return IsA(clause, OpExpr) && read_sides(root, table, clause, field, value);
+}
+
 /* Of several values for one part a single one is best: it makes fewer requests. */
 static void
 take_atom(KeyParts *parts, const KeyAtom *atom)

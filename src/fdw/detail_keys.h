@@ -25,6 +25,10 @@ typedef struct MsgTraceDetailTable
 /* The part of the key that this expression is: MSGTRACE_ID, MSGTRACE_RECIPIENT, or -1. */
 extern int msgtrace_detail_keys_field(const MsgTraceDetailTable *table, Expr *expr);
 
+/* Is the clause "part of the key = value", and of what value? */
+extern bool msgtrace_detail_keys_equality(PlannerInfo *root, const MsgTraceDetailTable *table,
+										  Expr *clause, int *field, Expr **value);
+
 /* Does the clause compare a part of the key with what may be a value of it? */
 extern bool msgtrace_detail_keys_take(PlannerInfo *root, const MsgTraceDetailTable *table,
 									  Expr *clause);

@@ -108,7 +108,7 @@ begin_loop(ForeignScanState *node, DetailScan *scan)
 										  node->ss.ps.ps_ExprContext, &deliveries);
 	msgtrace_detail_reading_begin(&scan->reading, describe(deliveries, count));
 	for (int i = 0; i < count; i++)
-		msgtrace_detail_reader_add(scan->reading.reader, &deliveries[i], NULL);
+		msgtrace_detail_reader_add(scan->reading.reader, NULL, &deliveries[i], NULL);
 	MemoryContextSwitchTo(before);
 }
 

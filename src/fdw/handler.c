@@ -3,8 +3,8 @@
  * handler.c
  *		The foreign-data wrapper's routines.
  *
- * Tables of two kinds share them: when planning a table's option says which it
- * is, later the plan does.
+ * Tables of two kinds share them, and joins of both: when planning a table's option
+ * says which it is, later the plan does.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,6 +14,8 @@
 #include "fdw/detail_scan.h"
 #include "fdw/explain.h"
 #include "fdw/import.h"
+#include "fdw/join_plan.h"
+#include "fdw/join_scan.h"
 #include "fdw/options.h"
 #include "fdw/plan.h"
 #include "fdw/scan.h"
@@ -43,6 +45,8 @@ static ForeignScan *
 get_plan(PlannerInfo *root, RelOptInfo *rel, Oid table_id, ForeignPath *path, List *tlist,
 		 List *clauses, Plan *outer_plan)
 {
+	if (IS_JOIN_REL(rel))
+		return msgtrace_join_get_plan(root, rel, tlist, outer_plan);
 	if (msgtrace_table_is_detail(table_id))
 		return msgtrace_detail_get_plan(root, rel, table_id, path, tlist, clauses, outer_plan);
 	return msgtrace_get_plan(root, rel, table_id, path, tlist, clauses, outer_plan);
@@ -67,7 +71,10 @@ routines_of(ForeignScanState *node)
 						   msgtrace_end_scan, msgtrace_explain_scan},
 		[MSGTRACE_DETAIL] = {msgtrace_detail_begin_scan, msgtrace_detail_iterate_scan,
 							 msgtrace_detail_rescan, msgtrace_detail_end_scan,
-							 msgtrace_detail_explain_scan}};
+							 msgtrace_detail_explain_scan},
+		[MSGTRACE_JOIN] = {msgtrace_join_begin_scan, msgtrace_join_iterate_scan,
+						   msgtrace_join_rescan, msgtrace_join_end_scan,
+						   msgtrace_join_explain_scan}};
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 
 	return &routines[intVal(list_nth(plan->fdw_private, MSGTRACE_PLAN_KIND))];
@@ -115,6 +122,7 @@ o365_msgtrace_handler(PG_FUNCTION_ARGS pg_attribute_unused())
 	routine->GetForeignRelSize = get_rel_size;
 	routine->GetForeignPaths = get_paths;
 	routine->GetForeignPlan = get_plan;
+	routine->GetForeignJoinPaths = msgtrace_join_get_paths;
 	routine->BeginForeignScan = begin_scan;
 	routine->IterateForeignScan = iterate_scan;
 	routine->ReScanForeignScan = rescan;

@@ -16,8 +16,9 @@
 /* What a plan's scan reads. */
 typedef enum MsgTracePlanKind
 {
-	MSGTRACE_LIST,	/* the message trace */
-	MSGTRACE_DETAIL /* the details of deliveries */
+	MSGTRACE_LIST,	 /* the message trace */
+	MSGTRACE_DETAIL, /* the details of deliveries */
+	MSGTRACE_JOIN	 /* the message trace, and the details of each of its rows */
 } MsgTracePlanKind;
 
 /* Members of a ForeignScan's fdw_private; fdw_exprs are the condition's values. */

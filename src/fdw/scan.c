@@ -75,9 +75,8 @@ msgtrace_begin_scan(ForeignScanState *node, int eflags)
 	node->fdw_state = scan;
 }
 
-/* The values of the moment, in the context that is current. */
-static MsgTraceValue *
-evaluate(List *states, ExprContext *econtext)
+MsgTraceValue *
+msgtrace_scan_values(List *states, ExprContext *econtext)
 {
 	MsgTraceValue *values = palloc0(Max(list_length(states), 1) * sizeof(MsgTraceValue));
 
@@ -100,7 +99,7 @@ begin_loop(ForeignScanState *node, TraceScan *scan)
 	MsgTraceQuestion question;
 
 	msgtrace_question_make(&question, scan->condition,
-						   evaluate(scan->value_states, node->ss.ps.ps_ExprContext),
+						   msgtrace_scan_values(scan->value_states, node->ss.ps.ps_ExprContext),
 						   &scan->settings, GetCurrentTimestamp(), &scan->notes);
 	question.order = scan->shape.order;
 	question.may_stop = scan->shape.may_stop;

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "fdw/question.h"
 #include "fdw/stats.h"
 #include "nodes/execnodes.h"
 
@@ -24,6 +25,9 @@ extern MsgTracePagerResult msgtrace_scan_poll(ForeignScanState *node);
 
 extern void msgtrace_rescan(ForeignScanState *node);
 extern void msgtrace_end_scan(ForeignScanState *node);
+
+/* The values of the moment, in the context that is current. */
+extern MsgTraceValue *msgtrace_scan_values(List *states, ExprContext *econtext);
 
 /*
  * For EXPLAIN ANALYZE: the sums over all loops, and the first request in a form

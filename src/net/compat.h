@@ -32,8 +32,9 @@
 #if PG_VERSION_NUM >= 160000
 #define msgtrace_check_as_user(node) (((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)
 #else
-#define msgtrace_check_as_user(node)                                                          \
-	(exec_rt_fetch(((ForeignScan *) (node)->ss.ps.plan)->scan.scanrelid, (node)->ss.ps.state) \
+#define msgtrace_check_as_user(node)                                                     \
+	(exec_rt_fetch(bms_next_member(((ForeignScan *) (node)->ss.ps.plan)->fs_relids, -1), \
+				   (node)->ss.ps.state)                                                  \
 		 ->checkAsUser)
 #endif
 
@@ -75,6 +76,20 @@
 #else
 #define msgtrace_foreignscan_path(root, rel, rows, startup, total, keys, outer, own) \
 	create_foreignscan_path(root, rel, NULL, rows, startup, total, keys, outer, NULL, own)
+#endif
+
+/* 17 and 18: the same of paths of joins; 17 wants to know what is checked in them */
+#if PG_VERSION_NUM >= 180000
+#define msgtrace_foreign_join_path(root, rel, rows, startup, total, clauses)                     \
+	create_foreign_join_path(root, rel, NULL, rows, 0, startup, total, NIL, NULL, NULL, clauses, \
+							 NIL)
+#elif PG_VERSION_NUM >= 170000
+#define msgtrace_foreign_join_path(root, rel, rows, startup, total, clauses) \
+	create_foreign_join_path(root, rel, NULL, rows, startup, total, NIL, NULL, NULL, clauses, NIL)
+#else
+#define msgtrace_foreign_join_path(root, rel, rows, startup, total, clauses) \
+	((void) (clauses),                                                       \
+	 create_foreign_join_path(root, rel, NULL, rows, startup, total, NIL, NULL, NULL, NIL))
 #endif
 
 /* 18: a path key says how it compares instead of naming a strategy of btree */

@@ -103,14 +103,21 @@ fail(MsgTraceDetailReader *reader, MsgTraceFault fault)
 
 /* ------------------------------------------------------------------ queue */
 
-void
-msgtrace_detail_reader_add(MsgTraceDetailReader *reader, const MsgTraceDelivery *delivery,
-						   void *tag)
+MemoryContext
+msgtrace_detail_reader_context(MsgTraceDetailReader *reader)
 {
-	MemoryContext context = AllocSetContextCreate(reader->context, "o365_msgtrace delivery",
-												  ALLOCSET_SMALL_SIZES);
-	Job *job = MemoryContextAllocZero(context, sizeof(Job));
+	return AllocSetContextCreate(reader->context, "o365_msgtrace delivery", ALLOCSET_SMALL_SIZES);
+}
 
+void
+msgtrace_detail_reader_add(MsgTraceDetailReader *reader, MemoryContext context,
+						   const MsgTraceDelivery *delivery, void *tag)
+{
+	Job *job;
+
+	if (context == NULL)
+		context = msgtrace_detail_reader_context(reader);
+	job = MemoryContextAllocZero(context, sizeof(Job));
 	job->context = context;
 	job->tag = tag;
 	job->delivery = *delivery;

@@ -34,8 +34,15 @@ extern MsgTraceDetailReader *msgtrace_detail_reader_open(MemoryContext context,
 														 MsgTraceStatus *status);
 extern void msgtrace_detail_reader_close(MsgTraceDetailReader *reader);
 
-/* Ask for one delivery more; it is copied.  `tag` comes back with its rows. */
-extern void msgtrace_detail_reader_add(MsgTraceDetailReader *reader,
+/* A context for what goes with a delivery that is added to the queue next. */
+extern MemoryContext msgtrace_detail_reader_context(MsgTraceDetailReader *reader);
+
+/*
+ * Ask for one delivery more; it is copied.  `tag` comes back with its rows.  The
+ * context is the reader's from now on, and gone after the last of them; NULL makes
+ * one.
+ */
+extern void msgtrace_detail_reader_add(MsgTraceDetailReader *reader, MemoryContext context,
 									   const MsgTraceDelivery *delivery, void *tag);
 
 /* How many deliveries have rows to come, as far as is known. */

@@ -208,6 +208,9 @@ read_record(PageParser *parser)
 	else
 	{
 		row->recipient = pstrdup(row->recipient);
+		row->sender = reader->wants_sender && parser->record.values[MSGTRACE_SENDER]
+						  ? pstrdup(parser->record.values[MSGTRACE_SENDER])
+						  : "";
 		parser->page->count++;
 	}
 }

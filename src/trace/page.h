@@ -34,6 +34,7 @@ typedef struct MsgTracePageReader
 	const char *const *extra;
 	int extra_count;
 	bool normalize;
+	bool wants_sender; /* in each row */
 
 	/*
 	 * Turns a record into the values of a row; false says in `bad` what cannot be

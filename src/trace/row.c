@@ -157,6 +157,23 @@ msgtrace_row_read_id(const char *text, pg_uuid_t *id)
 	return *text == '\0';
 }
 
+char *
+msgtrace_row_write_id(const pg_uuid_t *id, char *text)
+{
+	static const char digits[] = "0123456789abcdef";
+	char *to = text;
+
+	for (int i = 0; i < UUID_LEN; i++)
+	{
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*to++ = '-';
+		*to++ = digits[id->data[i] >> 4];
+		*to++ = digits[id->data[i] & 15];
+	}
+	*to = '\0';
+	return text;
+}
+
 /* What is wrong with a field that must have a value, and has none or this one. */
 static const char *
 wrong_value(const MsgTraceRecord *record, MsgTraceField field, const char *expected)

@@ -36,12 +36,17 @@ typedef struct MsgTraceRow
 	TimestampTz received;
 	pg_uuid_t id;
 	const char *recipient; /* with id the key of the row */
+	const char *sender;	   /* only for a reader that asks for it; "" = none */
 	Datum *values;		   /* by column of the foreign table */
 	bool *nulls;
 } MsgTraceRow;
 
 /* An id in the form 8-4-4-4-12 only, as the service writes it. */
 extern bool msgtrace_row_read_id(const char *text, pg_uuid_t *id);
+
+/* The same the other way round, into a text of this size. */
+#define MSGTRACE_ID_TEXT_SIZE 37
+extern char *msgtrace_row_write_id(const pg_uuid_t *id, char *text);
 
 /*
  * Read the key and the time; false when the record has no such thing, with `bad`

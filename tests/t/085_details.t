@@ -4,6 +4,9 @@
 # way its key comes: constants, parameters, lists, joins. One request for each
 # delivery (with Reporting one more, for its row), none where there can be no such
 # delivery, an error where the plan cannot know which deliveries are meant.
+#
+# A message trace joined with its details is one scan: details are asked for of
+# those rows only that the trace's own conditions leave.
 
 use strict;
 use warnings;
@@ -13,6 +16,7 @@ use JSON::PP ();
 use Test::More;
 
 use MsgTrace::Cluster;
+use MsgTrace::Process qw(folder);
 use MsgTrace::Service;
 
 binmode Test::More->builder->$_, ':encoding(UTF-8)' for qw(output failure_output todo_output);
@@ -22,53 +26,302 @@ my $service = MsgTrace::Service->start(
 	rows_per_day => 1000,
 	quota => 0);
 my $node = MsgTrace::Cluster->start(conf => { 'o365_msgtrace.max_requests_per_query' => 0, log_statement => 'none' });
-my %reporting = (api => 'reporting', report_url => $service->report_url('reporting'));
-$node->create_server($service, rows_per_day => 1000, retry_initial_interval => '10ms', max_retries => 2);
-$node->create_server($service, name => 'older', schema => 'older', %reporting, rows_per_day => 1000, retry_initial_interval => '10ms');
+my %options = (rows_per_day => 1000, retry_initial_interval => '10ms', max_retries => 2);
+my %schema = (graph => 'mail', reporting => 'older');
+$node->create_server($service, %options);
+$node->create_server($service, name => 'older', schema => 'older', api => 'reporting', report_url => $service->report_url('reporting'), %options);
 
-# What is there: the trace of two hours, and the events of all its deliveries.
-my ($from, $to) = ('2026-05-12T08:00:00Z', '2026-05-12T09:00:00Z');
-my $hour = "received >= '$from' AND received < '$to'";
+# What is there: the trace of some hours, and the events of all its deliveries.
+my ($from, $to) = ('2026-05-12T08:00:00Z', '2026-05-12T11:00:00Z');
+my $hours = "received >= '$from' AND received < '$to'";
 $node->load_truth($service, 'truth', $from, $to);
 my @deliveries = map { [ split /\|/ ] } split /\n/,
   $node->sql('SELECT message_trace_id, recipient_address FROM truth ORDER BY received, 1, 2');
-cmp_ok(scalar @deliveries, '>', 50, 'there are deliveries');
 my $columns = 'message_trace_id, recipient_address, message_id, event_time, event, action, detail, data';
-$node->sql('CREATE TABLE detail_truth (message_trace_id uuid, recipient_address text, message_id text, event_time timestamptz,'
-	  . ' event text, action text, detail text, data text)');
-load_details();
-
-sub load_details
+my $file = $service->save_detail_truth(folder() . '/details.csv', @deliveries);
+$node->sql(<<"SQL");
+CREATE TABLE detail_truth (message_trace_id uuid, recipient_address text, message_id text, event_time timestamptz,
+	event text, action text, detail text, data text);
+\\copy detail_truth FROM '$file' (FORMAT csv, HEADER)
+ANALYZE detail_truth;
+SQL
+cmp_ok(scalar @deliveries, '>', 200, 'there are deliveries');
+is($node->sql('SELECT count(DISTINCT (message_trace_id, recipient_address)) FROM detail_truth'), scalar @deliveries, '… each with events');
+for my $odd (q(%''%), '%+%', '%[^[:ascii:]]%')
 {
-	my $csv = $service->detail_truth(@deliveries);
-	open my $file, '>:encoding(UTF-8)', MsgTrace::Process::folder() . '/details.csv' or die "details.csv: $!";
-	print $file $csv;
-	close $file;
-	$node->sql('TRUNCATE detail_truth; COPY detail_truth FROM ' . "'" . MsgTrace::Process::folder() . "/details.csv' (FORMAT csv, HEADER)");
-	return;
+	my $operator = $odd =~ /\[/ ? "~ '[^[:ascii:]]'" : "LIKE '$odd'";
+	isnt($node->sql("SELECT count(*) FROM truth WHERE recipient_address $operator"), '0', "… also to addresses $operator");
 }
 
-# The same query over the foreign tables and over the truth; returns the requests.
+# The same query over the foreign tables (TRACE, DETAIL) and over the truth. %how takes, beside those of
+# same_rows, api, and details => the requests for details, lists => those for lists.
 sub agree
 {
 	my ($name, $query, %how) = @_;
-	my $schema = delete $how{schema} // 'mail';
-	my $requests = delete $how{requests};
-	my $details = delete $how{details};
+	my $schema = $schema{ delete $how{api} // 'graph' };
+	my ($details, $lists) = delete @how{qw(details lists)};
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	$service->clear_requests;
 	$node->same_rows($name,
 		$query =~ s/TRACE/$schema.message_trace/gr =~ s/DETAIL/$schema.message_trace_detail/gr,
 		$query =~ s/TRACE/truth/gr =~ s/DETAIL/detail_truth/gr, %how);
-	is(scalar $service->detail_requests, $details, "… with $details requests for details") if defined $details;
-	is($service->list_requests + $service->detail_requests, $requests, "… with $requests requests") if defined $requests;
+	is(scalar(my @asked = $service->detail_requests), $details, '… in so many requests for details') if defined $details;
+	is(scalar(@asked = $service->list_requests), $lists, '… and for lists') if defined $lists;
 	return;
 }
 
 my ($id, $recipient) = @{ $deliveries[10] };
-agree("a delivery, $_", "SELECT $columns FROM DETAIL WHERE message_trace_id = '$id' AND recipient_address = '$recipient'",
-	schema => $_, details => 1, requests => $_ eq 'mail' ? 1 : 2)
-  for 'mail', 'older';
+my ($other_id, $other_recipient) = @{ $deliveries[20] };
+my $one = "message_trace_id = '$id' AND recipient_address = '$recipient'";
+
+# ---- keys of all kinds -------------------------------------------------------------
+
+for my $api (sort keys %schema)
+{
+	my $lists = $api eq 'graph' ? 0 : 1;
+	agree("$api: a delivery", "SELECT $columns FROM DETAIL WHERE $one", api => $api, details => 1, lists => $lists);
+	agree("$api: all of some hours, one after the other",
+		"SELECT d.*, t.subject FROM truth t JOIN DETAIL d USING (message_trace_id, recipient_address)",
+		api => $api, details => scalar @deliveries, lists => $lists * @deliveries);
+}
+agree('a list of recipients, one of them twice, and nobody',
+	"SELECT $columns FROM DETAIL WHERE message_trace_id = '$id' AND recipient_address IN ('$recipient', '$recipient', 'nobody\@nowhere.example', NULL)", details => 2);
+agree('lists of both: each with each',
+	"SELECT $columns FROM DETAIL WHERE message_trace_id IN ('$id', '$other_id') AND recipient_address = ANY (ARRAY['$recipient', '$other_recipient'])", details => 4);
+agree('pairs', "SELECT $columns FROM DETAIL WHERE (message_trace_id, recipient_address) IN (('$id', '$recipient'), ('$other_id', '$other_recipient'))", details => 2);
+agree('OR of recipients', "SELECT $columns FROM DETAIL WHERE message_trace_id = '$id' AND (recipient_address = '$recipient' OR recipient_address = 'x\@y.example')", details => 2);
+agree('a uuid as text', "SELECT $columns FROM DETAIL WHERE message_trace_id::text = '$id' AND recipient_address = '$recipient'::varchar", details => 1);
+agree('conditions that are checked here', "SELECT $columns FROM DETAIL WHERE $one AND event <> 'Submit' AND event_time > '$from' AND data LIKE '%Long%'", details => 1);
+agree('two values of one part', "SELECT $columns FROM DETAIL WHERE $one AND message_trace_id = '$other_id'", at_least => 0, details => 0);
+agree('results of subqueries', "SELECT $columns FROM DETAIL WHERE message_trace_id = (SELECT '$id'::uuid) AND recipient_address = (SELECT lower('$recipient'))", details => 1);
+agree('EXISTS', "SELECT $columns FROM DETAIL d WHERE EXISTS (SELECT FROM truth t WHERE t.message_trace_id = d.message_trace_id AND t.recipient_address = d.recipient_address AND size > 1000000)");
+agree('IN of a subquery', "SELECT $columns FROM DETAIL WHERE (message_trace_id, recipient_address) IN (SELECT message_trace_id, recipient_address FROM truth WHERE size > 1000000)");
+agree('a correlated subquery',
+	"SELECT subject, (SELECT string_agg(event, ',' ORDER BY event_time, event) FROM DETAIL d WHERE d.message_trace_id = t.message_trace_id AND d.recipient_address = t.recipient_address) FROM truth t WHERE size > 500000");
+agree('LATERAL', "SELECT t.message_trace_id, d.* FROM truth t, LATERAL (SELECT event, event_time FROM DETAIL x WHERE x.message_trace_id = t.message_trace_id AND x.recipient_address = t.recipient_address ORDER BY event_time DESC, event LIMIT 1) d WHERE size > 500000");
+agree('a left join', "SELECT m.mail, d.event FROM (VALUES ('$id'::uuid, '$recipient'), ('$id', 'nobody\@nowhere.example'), (NULL, '$recipient')) m (id, mail) LEFT JOIN DETAIL d ON d.message_trace_id = m.id AND d.recipient_address = m.mail", details => 2);
+agree('arrays of another table', "SELECT d.* FROM (SELECT message_trace_id AS id, array_agg(recipient_address) AS mails FROM truth WHERE size > 500000 GROUP BY 1) m JOIN DETAIL d ON d.message_trace_id = m.id AND d.recipient_address = ANY (m.mails)");
+agree('no nested loops', "SELECT d.* FROM truth t JOIN DETAIL d USING (message_trace_id, recipient_address) WHERE size > 1000000", before => 'SET LOCAL enable_nestloop = off');
+for my $mode ('force_custom_plan', 'force_generic_plan')
+{
+	$service->clear_requests;
+	is(
+		$node->sql("SET plan_cache_mode = $mode; PREPARE p(uuid[], text) AS SELECT count(*) FROM mail.message_trace_detail WHERE message_trace_id = ANY (\$1) AND recipient_address = \$2;"
+			  . "EXECUTE p('{$id,$id}', '$recipient'); EXECUTE p('{}', '$recipient'); EXECUTE p(NULL, '$recipient'); EXECUTE p('{$other_id}', NULL)"),
+		$node->sql("SELECT count(*) FROM detail_truth WHERE $one") . "\n0\n0\n0", "a prepared statement, $mode");
+	is(scalar(my @asked = $service->detail_requests), 1, '… asks where there is something to ask');
+}
+
+# ---- deliveries that there are none of -------------------------------------------------
+
+for my $api (sort keys %schema)
+{
+	my $table = "$schema{$api}.message_trace_detail";
+	my $unknown = "SELECT count(*) FROM $table WHERE message_trace_id = '00000000-0000-4000-8000-000000000000' AND recipient_address = '$recipient'";
+	$service->clear_requests;
+	is($node->sql($unknown), '0', "$api: an id that the service does not know");
+	is(scalar(my @asked = $service->requests) - $service->token_requests, 1, '… costs a request');
+	$service->fault({ on => 'detail', fault => 'status', status => 404, body => '{"error":{"code":"NotFound","message":"no such message"}}' });
+	is($node->sql("SELECT count(*) FROM $table WHERE $one"), '0', "$api: 404 in the service's own words");
+	$service->fault({ on => 'detail', fault => 'status', status => 404, body => '<html>not here</html>' });
+	is($node->sql_error("SELECT count(*) FROM $table WHERE $one")->{sqlstate}, 'HV000', '… and in somebody else\'s');
+}
+for my $where ("message_trace_id = '$id' AND recipient_address = ''", "message_trace_id = '$id' AND recipient_address = '*\@contoso.com'", "message_trace_id::text = 'none' AND recipient_address = '$recipient'",
+	"message_trace_id = '$id' AND recipient_address = repeat('a', 1100)", "message_trace_id = NULL AND recipient_address = '$recipient'")
+{
+	$service->clear_requests;
+	is($node->sql("SELECT count(*) FROM mail.message_trace_detail WHERE $where"), '0', "no delivery: $where");
+	is(scalar(my @asked = $service->requests), 0, '… no request');
+}
+for my $query ('mail.message_trace_detail', "mail.message_trace_detail WHERE message_trace_id = '$id'", "mail.message_trace_detail WHERE $one OR event = 'Fail'",
+	'mail.message_trace_detail d FULL JOIN truth t ON d.message_trace_id = t.message_trace_id AND d.recipient_address = t.recipient_address')
+{
+	$service->clear_requests;
+	my $error = $node->sql_error("SELECT count(*) FROM $query");
+	is("$error->{sqlstate} " . ($error->{hint} =~ /JOIN message_trace_detail d USING/ ? 'an example' : $error->{text}), 'HV00L an example', "no keys: $query");
+	is(scalar(my @asked = $service->requests), 0, '… no request');
+}
+
+# ---- what an answer may look like ------------------------------------------------------
+
+$service->settings(reporting_json => $_), agree("Reporting's shape $_", "SELECT $columns FROM DETAIL WHERE $one", api => 'reporting') for qw(light verbose bare);
+$service->reset;
+
+$node->sql(<<'SQL');
+ALTER FOREIGN TABLE mail.message_trace_detail ADD raw json, ADD tenant text;
+CREATE FOREIGN TABLE mail.odd (id text OPTIONS (field 'id'), message_trace_id text, recipient_address text, "when" text OPTIONS (field 'dateTime'),
+	event_time timestamptz, words text OPTIONS (field 'description'), action text, extra text OPTIONS (field 'somethingNew'))
+	SERVER tenant OPTIONS ("table" 'message_trace_detail', normalize 'false');
+SQL
+my $detail = "SELECT event_time, event, action, detail, data, message_id FROM mail.message_trace_detail WHERE $one";
+
+# Answers of our own: the next requests for details get these documents.
+sub answers
+{
+	$service->faults_instead(map { { on => 'detail', fault => 'status', status => 200, body => $_ } } @_);
+	return;
+}
+
+sub page
+{
+	return '{"value":[' . join(',', @_) . ']}';
+}
+
+answers(page('{"dateTime":"2026-05-12T10:00:00.1234567Z","event":"Fail","action":"","description":"a\u0000b","data":null,"@odata.type":"#x","id":{"a":[1]}}',
+		'{"event":null,"dateTime":"\/Date(1658751973240)\/","messageId":"<a@b>"}'));
+is($node->sql("SET client_min_messages = error; $detail"), "2026-05-12 10:00:00.123456+00|Fail||a\x{FFFD}b||\n2022-07-25 12:26:13.24+00|||||<a\@b>", 'odd values');
+answers(page('{"dateTime":"2026-05-12T10:00:00","event":"Fail\u0000"}'));
+like($node->messages($detail), qr/WARNING:.*1 character that text cannot hold was replaced/, 'a character that text cannot hold is told of');
+answers(page('{"id":"x-1","dateTime":"2026-05-12T10:00:00.9999999","description":"","action":"none","somethingNew":"new"}'));
+is($node->sql("SELECT *, words IS NULL FROM mail.odd WHERE message_trace_id = upper('$id') AND recipient_address = '$recipient'"),
+	'x-1|' . uc($id) . "|$recipient|2026-05-12T10:00:00.9999999|2026-05-12 10:00:00.999999+00||none|new|f",
+	'columns by the service\'s names, the key as asked for, all as sent');
+is($node->sql("SELECT tenant || (raw ->> 'id') = 'tenant' || message_trace_id, count(*) FROM mail.message_trace_detail WHERE $one GROUP BY 1"),
+	't|' . $node->sql("SELECT count(*) FROM detail_truth WHERE $one"), 'raw and tenant');
+answers('{"@odata.nextLink":"' . $service->report_url . "/$id/getDetailsByRecipient(recipientAddress='$recipient')\",\"value\":[]}");
+agree('a page that leads to another', "SELECT $columns FROM DETAIL WHERE $one", details => 2);
+
+my %broken = (
+	'a link to another host' => [ '{"value":[],"@odata.nextLink":"https://evil.example/x"}', '08P01' ],
+	'no page' => [ '<html>sign in</html>', '08P01' ],
+	'an error in a page' => [ '{"value":[],"error":{"code":"x"}}', '08P01' ],
+	'an event without time' => [ page('{"event":"Fail"}'), 'HV004' ],
+	'a time that is none' => [ page('{"event":"Fail","dateTime":"today"}'), 'HV004' ],
+	'an event that is no text' => [ page('{"event":["Fail"],"dateTime":"2026-05-12T10:00:00Z"}'), 'HV004' ],
+	'half a page' => [ '{"value":[{"event":"Fail","dateTime":"2026-05-12T10:00:00Z"}', '08P01' ]);
+for my $what (sort keys %broken)
+{
+	answers($broken{$what}[0]);
+	my $error = $node->sql_error($detail);
+	is($error->{sqlstate}, $broken{$what}[1], "$what is an error");
+	like($error->{detail}, qr/^Record $id, field \w+: .*; on page 1 of the details of that delivery\.$/, '… that names the delivery') if $broken{$what}[1] eq 'HV004';
+}
+answers(page('{"event":"Fail"}', '{"event":"Fail"}', '{"event":"Drop"}', '{"event":"Deliver","dateTime":"2026-05-12T10:00:00Z"}', '{"event":"Bad","dateTime":"2026-05-12T10:00:00Z",}'));
+is($node->sql("SET client_min_messages = error; SET o365_msgtrace.on_bad_row = reject; $detail"), '2026-05-12 10:00:00+00|Deliver||||', 'with reject the others come');
+answers(page('{"event":"Fail"}', '{"event":"Fail"}', '{"event":"Drop"}', '{"event":"Deliver","dateTime":"2026-05-12T10:00:00Z"}', '{"event":"Bad","dateTime":"2026-05-12T10:00:00Z",}'));
+like($node->messages("SET o365_msgtrace.on_bad_row = reject; $detail"), qr/3 records that cannot be read were set aside.*The first is record $id, field dateTime/s, '… and those are counted, each once');
+$service->clear_faults;
+
+# ---- faults, limits, cancel ---------------------------------------------------------------
+
+for my $api (sort keys %schema)
+{
+	for my $fault (
+		{ fault => 'status', status => 503 }, { fault => 'status', status => 429, retry_after => 0 }, { fault => 'cut' }, { fault => 'reset' }, { fault => 'expire_token' })
+	{
+		$service->fault({ on => 'detail', %$fault });
+		agree("$api, after $fault->{fault} " . ($fault->{status} // ''), "SELECT $columns FROM DETAIL WHERE message_trace_id IN ('$id', '$other_id') AND recipient_address IN ('$recipient', '$other_recipient')", api => $api);
+		is(scalar(my @left = $service->faults_left), 0, '… which did happen');
+	}
+}
+$service->fault({ on => 'detail', fault => 'status', status => 500, count => 5 });
+my $failed = $node->sql_error($detail);
+is($failed->{sqlstate}, '08006', 'a service that fails') or diag($failed->{text});
+like($failed->{message}, qr/details of a delivery/, '… says at what');
+$service->clear_faults;
+my $limited = $node->sql_error('SELECT * FROM truth t JOIN mail.message_trace_detail d USING (message_trace_id, recipient_address)', set => { 'o365_msgtrace.max_requests_per_query' => 7 });
+is($limited->{sqlstate}, '54000', 'a query has no more requests than it may');
+
+my $session = $node->session;
+$service->fault({ on => 'detail', fault => 'hang' });
+$session->send($detail);
+$session->cancel;
+is(MsgTrace::Cluster::parse_error($session->receive)->{sqlstate}, '57014', 'a cancel ends the wait');
+is($session->sql($detail), $node->sql($detail), '… and the session goes on');
+$service->clear_faults;
+$service->fault({ on => 'detail', fault => 'hang' });
+is($session->sql_error("SET statement_timeout = '200ms'; $detail")->{sqlstate}, '57014', 'a timeout does');
+$session->quit;
+$service->clear_faults;
+
+# A budget of one list and two details: shared, the third of them waits.
+for my $quota ('shared', 'separate')
+{
+	$node->sql("ALTER SERVER tenant OPTIONS (SET quota_requests '3', ADD quota_window '1h', ADD detail_quota '$quota')");
+	my $query = "SELECT FROM mail.message_trace WHERE $hours LIMIT 1; SELECT FROM mail.message_trace WHERE $hours LIMIT 1; SELECT count(*) > 0 FROM mail.message_trace_detail WHERE message_trace_id IN ('$id', '$other_id') AND recipient_address IN ('$recipient')";
+	my $error = $node->sql_error($query, set => { statement_timeout => '1s' });
+	is($error ? $error->{sqlstate} : 'none', $quota eq 'shared' ? '57014' : 'none', "detail_quota $quota");
+	is($node->sql("$query; SELECT api, used FROM o365_msgtrace.quota ORDER BY 1"), "t\ngraph|2\ngraph:detail|2", '… as view quota shows') if $quota eq 'separate';
+	$node->sql("ALTER SERVER tenant OPTIONS (SET quota_requests '0', DROP quota_window, DROP detail_quota)");
+}
+
+# ---- what is told of a scan -----------------------------------------------------------------
+
+is($node->sql("$detail; SELECT asked_from, complete, requests, pages, rows FROM o365_msgtrace.last_scan()") =~ s/.*\n//sr, '|t|1|1|' . $node->sql("SELECT count(*) FROM detail_truth WHERE $one"), 'last_scan()');
+like(
+	$node->explain("SELECT * FROM mail.message_trace_detail WHERE message_trace_id IN ('$id', '$other_id') AND recipient_address = '$recipient'", 'VERBOSE, ANALYZE, COSTS OFF'),
+	qr/Deliveries: message_trace_id = ANY .*First Request: \S+getDetailsByRecipient\(recipientAddress='\Q$recipient\E'\)\n\s*Deliveries Asked For: 2\n\s*Requests: 2\n/s, 'EXPLAIN ANALYZE');
+like(
+	$node->sql("SET o365_msgtrace.log_scans = on; SET client_min_messages = log; $detail") . $node->log,
+	qr/scan by role "postgres".* of mail\.message_trace_detail on server "tenant", filter message_trace_id = '$id' AND recipient_address = '\Q$recipient\E': \d+ rows, complete/, 'the audit has the deliveries');
+
+# ---- a message trace joined with its details -------------------------------------------------
+
+my $using = 'USING (message_trace_id, recipient_address)';
+my $shown = 't.received, t.subject, t.status, message_trace_id, recipient_address, d.event_time, d.event, d.action, d.detail, d.data, d.message_id';
+
+sub rows_where
+{
+	return $node->sql("SELECT count(*) FROM truth WHERE $hours AND ($_[0])");
+}
+
+for my $api (sort keys %schema)
+{
+	for my $where ("status = 'failed'", 'size > 300000', "subject LIKE '%re%' AND size < 20000")
+	{
+		agree("$api: the details of those $where", "SELECT $shown FROM TRACE t JOIN DETAIL d $using WHERE $hours AND $where", api => $api, details => rows_where($where), lists => 1);
+	}
+	agree("$api: and conditions on them", "SELECT $shown FROM TRACE t JOIN DETAIL d $using WHERE $hours AND size > 100000 AND event IN ('Fail', 'Deliver') AND d.event_time > t.received AND d.detail <> t.subject", api => $api, details => rows_where('size > 100000'));
+}
+agree('one recipient', "SELECT $shown FROM TRACE t JOIN DETAIL d $using WHERE $hours AND recipient_address = '$recipient'", details => rows_where("recipient_address = '$recipient'"));
+agree('one delivery, named on either side', "SELECT t.size, d.event FROM TRACE t JOIN DETAIL d $using WHERE $hours AND t.message_trace_id = '$id' AND d.recipient_address = '$recipient'", details => 1);
+agree('the keys compared one by one, and no column but a count', "SELECT count(*) FROM DETAIL d, TRACE t WHERE $hours AND d.recipient_address = t.recipient_address AND t.message_trace_id = d.message_trace_id AND t.size > 100000");
+agree('… of what is above, grouped', "SELECT t.status, d.event, count(*), max(d.event_time - t.received) FROM TRACE t JOIN DETAIL d $using WHERE $hours AND t.size > 100000 GROUP BY 1, 2");
+agree('no row of the trace', "SELECT $shown FROM TRACE t JOIN DETAIL d $using WHERE $hours AND subject = 'no such subject'", at_least => 0, details => 0, lists => 1);
+agree('beside another table', "SELECT m.n, $shown FROM TRACE t JOIN DETAIL d $using JOIN (SELECT recipient_address AS mail, count(*) AS n FROM truth GROUP BY 1) m ON m.mail = recipient_address WHERE $hours AND t.size > 300000");
+agree('within a left join', "SELECT m.id, x.event FROM (VALUES ('$id'::uuid), (gen_random_uuid())) m (id) LEFT JOIN (SELECT message_trace_id, d.event FROM TRACE t JOIN DETAIL d $using WHERE $hours AND t.size > 100000) x ON x.message_trace_id = m.id" =~ s/gen_random_uuid\(\)/'$other_id'/r);
+agree('read again by a nested loop', "SELECT m.i, x.* FROM generate_series(1, 3) m (i), LATERAL (SELECT t.subject, d.event FROM TRACE t JOIN DETAIL d $using WHERE $hours AND t.size > 500000 AND m.i > 1 OFFSET 0) x");
+agree('a left join with details', "SELECT t.subject, d.event FROM TRACE t LEFT JOIN DETAIL d $using WHERE $hours AND t.size > 500000", details => rows_where('size > 500000'));
+agree('a lock on another table', "SELECT * FROM (SELECT t.subject, d.event FROM truth m JOIN TRACE t $using JOIN DETAIL d $using WHERE t.received >= '$from' AND t.received < '$to' AND t.size > 500000 FOR UPDATE OF m) x");
+agree('whole rows', "SELECT row_to_json(t)::text, d.event FROM (SELECT message_trace_id, recipient_address, size, received FROM TRACE) t JOIN DETAIL d $using WHERE $hours AND t.size > 500000");
+is($node->sql("SELECT count(*) > 0 AND bool_and(d.tableoid = 'mail.message_trace_detail'::regclass AND d IS NOT NULL = (d.message_id IS NOT NULL AND d.action IS NOT NULL)) FROM mail.message_trace t JOIN mail.message_trace_detail d $using WHERE $hours AND t.size > 500000"), 't', 'system columns and rows as values');
+
+my $join = "SELECT t.subject, d.event FROM mail.message_trace t JOIN mail.message_trace_detail d $using WHERE $hours AND t.size > 500000";
+like($node->explain("$join AND d.event <> 'Submit'", 'VERBOSE, COSTS OFF'),
+	qr/Foreign Scan\n.*Filter: .*event <> .*Relations: message_trace, with message_trace_detail of each row\n.*Remote Filter: receivedDateTime >= .*\n.*Filter Before Details: .*t\.size > 500000/s, 'EXPLAIN shows one scan');
+like($node->explain($join, 'ANALYZE, COSTS OFF'), qr/Deliveries Asked For: (\d+)\n\s*Requests: (\d+)\n(?(?{ $1 + 1 == $2 })|(?!))/, '… and ANALYZE what it asked');
+my ($scan) = $node->sql("$join; SELECT asked_from, asked_to, complete, requests FROM o365_msgtrace.last_scan()", set => { timezone => 'UTC' }) =~ /([^\n]*)\z/;
+is($scan, '2026-05-12 08:00:00+00|2026-05-12 11:00:00+00|t|' . (1 + rows_where('size > 500000')), 'last_scan() is of both');
+$service->clear_requests;
+$node->sql("SELECT t.subject, d.event FROM mail.message_trace t JOIN mail.message_trace_detail d $using WHERE $hours LIMIT 1");
+cmp_ok(scalar(my @asked = $service->detail_requests), '<=', 3, 'LIMIT wastes no more than is in flight');
+is($node->sql_error($join, set => { 'o365_msgtrace.max_requests_per_query' => 3 })->{sqlstate}, '54000', 'both draw on one allowance');
+$service->fault({ on => 'detail', fault => 'status', status => 503, skip => 1 }, { on => 'list', fault => 'cut' });
+agree('faults of both', "SELECT $shown FROM TRACE t JOIN DETAIL d $using WHERE $hours AND size > 300000");
+
+# ---- whose mapping -------------------------------------------------------------------------------
+
+$node->sql(<<"SQL");
+CREATE ROLE regress_reader LOGIN;
+CREATE ROLE regress_owner LOGIN;
+DROP USER MAPPING FOR PUBLIC SERVER tenant;
+CREATE USER MAPPING FOR regress_owner SERVER tenant OPTIONS (client_id '$service->{client_id}', client_secret '$service->{client_secret}');
+GRANT USAGE ON SCHEMA mail, o365_msgtrace TO PUBLIC;
+GRANT SELECT ON ALL TABLES IN SCHEMA mail TO PUBLIC;
+CREATE VIEW mail.owned AS SELECT * FROM mail.message_trace_detail;
+CREATE VIEW mail.owned_join AS $join;
+CREATE VIEW mail.owned_with_barrier WITH (security_barrier) AS $join;
+ALTER VIEW mail.owned OWNER TO regress_owner;
+ALTER VIEW mail.owned_join OWNER TO regress_owner;
+ALTER VIEW mail.owned_with_barrier OWNER TO regress_owner;
+GRANT SELECT ON mail.owned, mail.owned_join, mail.owned_with_barrier TO regress_reader;
+SQL
+for my $query ("mail.owned WHERE $one", 'mail.owned_join', 'mail.owned_with_barrier')
+{
+	cmp_ok($node->sql("SELECT count(*) FROM $query", user => 'regress_reader'), '>', 0, "a view reads as its owner: $query");
+}
+is($node->sql_error("SELECT count(*) FROM mail.message_trace_detail WHERE $one", user => 'regress_reader')->{sqlstate}, '42704', '… who has the mapping');
+is($node->sql_error("SELECT count(*) FROM ($join) x", user => 'regress_reader')->{sqlstate}, '42704', '… for joins, too');
 
 done_testing();
