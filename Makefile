@@ -73,6 +73,9 @@ OBJS = \
 	src/fdw/paths.o \
 	src/fdw/shape.o \
 	src/fdw/ordered.o \
+	src/fdw/kept.o \
+	src/fdw/loops.o \
+	src/fdw/wide.o \
 	src/fdw/reading.o \
 	src/fdw/scan.o \
 	src/fdw/scanner.o \

@@ -11,6 +11,7 @@
 #include "access/table.h"
 #include "fdw/condition.h"
 #include "fdw/estimate.h"
+#include "fdw/loops.h"
 #include "fdw/options.h"
 #include "fdw/paths.h"
 #include "fdw/relation.h"
@@ -27,6 +28,7 @@ typedef struct RelationPlan
 	MsgTraceSettings settings;
 	MsgTraceTable table;
 	MsgTraceEstimate estimate; /* by the relation's own conditions */
+	bool correlated;		   /* the query is executed for each row of another */
 } RelationPlan;
 
 void
@@ -42,6 +44,7 @@ msgtrace_get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid table_id)
 	plan->table.varno = (int) rel->relid;
 	table_close(relation, NoLock);
 	msgtrace_estimate(&plan->estimate, root, rel, &plan->table, rel->baserestrictinfo);
+	plan->correlated = msgtrace_loops_are_of(root);
 	rel->rows = plan->estimate.rows;
 	rel->tuples = Max(rel->rows, plan->settings.rows_per_day * plan->settings.dialect->days_held);
 	rel->fdw_private = plan;
@@ -108,13 +111,17 @@ msgtrace_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid table_id, ForeignPath 
 	List *values;
 	List *reasons;
 	List *condition = msgtrace_condition_make(root, &plan->table, own, &values, &reasons);
+	List *wide;
 	List *carried;
 
 	msgtrace_shape_from_list(&shape, linitial_node(List, path->fdw_private));
 	msgtrace_shape_finish(&shape, root, &path->path, plan->settings.page_size);
+	shape.loops = plan->correlated || path->path.param_info != NULL;
+	wide = msgtrace_loops_wide(root, &plan->table, own, reasons, plan->correlated, &values);
 	carried = list_make5(makeInteger(MSGTRACE_LIST), condition,
 						 msgtrace_plan_columns(rel, table_id, own, shape.received), reasons,
 						 msgtrace_shape_to_list(&shape));
+	carried = lappend(carried, wide);
 
 	/* every condition is checked again by the executor */
 	return make_foreignscan(tlist, extract_actual_clauses(own, false), rel->relid, values, carried,

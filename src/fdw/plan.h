@@ -28,7 +28,8 @@ enum
 	MSGTRACE_PLAN_CONDITION, /* what is pushed, see condition.h */
 	MSGTRACE_PLAN_COLUMNS,	 /* integer list of the columns needed */
 	MSGTRACE_PLAN_REASONS,	 /* list of String beside the plan's qual: why it stays local, or "" */
-	MSGTRACE_PLAN_SHAPE		 /* see shape.h */
+	MSGTRACE_PLAN_SHAPE,	 /* see shape.h */
+	MSGTRACE_PLAN_WIDE		 /* what all loops could ask for, see loops.h */
 };
 
 /* The columns that a scan must fill, by number: these clauses', and one it is sorted by. */

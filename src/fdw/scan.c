@@ -4,13 +4,22 @@
  *		Execution of a scan.
  *
  * Begin resolves who asks and reads the options; the network is first touched
- * when the first row is asked for.  A rescan asks anew.
+ * when the first row is asked for.  A loop asks its question, unless its rows are
+ * kept from one before; when loops have cost more than one reading of what all of
+ * them could ask for, that is read, and serves them:
+ *
+ *		BEFORE --> REPLAYING --> READING			(rows kept; then what is not)
+ *		   |
+ *		   +-----> FILLING --> SERVED_WIDE			(once; later loops are SERVED_WIDE)
+ *
  *
  *-------------------------------------------------------------------------
  */
 #include "fdw/scan.h"
 
 #include "executor/executor.h"
+#include "fdw/kept.h"
+#include "fdw/loops.h"
 #include "fdw/ordered.h"
 #include "fdw/plan.h"
 #include "fdw/question.h"
@@ -18,12 +27,23 @@
 #include "fdw/scanner.h"
 #include "fdw/shape.h"
 #include "fdw/tuple.h"
+#include "fdw/wide.h"
+#include "net/clock.h"
 #include "net/compat.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+
+typedef enum Phase
+{
+	BEFORE, /* the loop has not begun */
+	REPLAYING,
+	READING,
+	FILLING,
+	SERVED_WIDE
+} Phase;
 
 typedef struct TraceScan
 {
@@ -32,9 +52,22 @@ typedef struct TraceScan
 	List *value_states; /* ExprStates of its values */
 	MsgTraceQuestionNotes notes;
 	MsgTraceShape shape;
-	MsgTraceReading reading;  /* of the loop; begun at its first row */
+	MsgTraceReading reading;  /* of the loop */
 	TupleTableSlot *row;	  /* what was read last */
+	const MsgTraceRow *key;	  /* ... and its key */
 	MsgTraceOrdered *ordered; /* NULL = as it comes */
+	Phase phase;
+	bool may_loop;					/* a loop may ask what one before has asked */
+	MsgTraceKept *kept;				/* the rows of such loops, else NULL */
+	MemoryContext question_context; /* of the question that they are kept for */
+	int64 kept_loops;
+
+	/* of the wide reading */
+	List *wide_condition;
+	List *wide_states;
+	MsgTraceWide *wide; /* NULL = there is none */
+	bool wide_filled;
+	ExprContext *row_context; /* for one row of it */
 } TraceScan;
 
 /* ----------------------------------------------------------- begin, end */
@@ -54,10 +87,36 @@ begin_reading(TraceScan *scan, ForeignScanState *node, List *columns)
 						  msgtrace_tuple_reader(maker));
 }
 
+/* What the plan says of a wide reading, if there is one. */
+static void
+begin_wide(TraceScan *scan, ForeignScanState *node, List *wide, List *states)
+{
+	List *counts = list_nth_node(List, wide, MSGTRACE_WIDE_COUNTS);
+	List *oids = list_nth(wide, MSGTRACE_WIDE_KEY);
+	int first = linitial_int(counts);
+	int after = first + lsecond_int(counts);
+	MsgTraceWideKey key;
+
+	scan->wide_condition = list_nth(wide, MSGTRACE_WIDE_CONDITION);
+	scan->wide_states = list_copy_tail(list_truncate(list_copy(states), after), first);
+	scan->value_states = list_truncate(list_copy(states), first);
+	if (oids != NIL)
+	{
+		key.of_row = list_nth(states, after);
+		key.of_loop = list_nth(states, after + 1);
+		key.operator= linitial_oid(oids);
+		key.collation = lsecond_oid(oids);
+	}
+	scan->wide = msgtrace_wide_create(scan->row->tts_tupleDescriptor, oids != NIL ? &key : NULL);
+	scan->row_context = CreateExprContext(node->ss.ps.state);
+}
+
 void
 msgtrace_begin_scan(ForeignScanState *node, int eflags)
 {
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	List *wide = list_nth(plan->fdw_private, MSGTRACE_PLAN_WIDE);
+	TupleDesc desc = node->ss.ss_ScanTupleSlot->tts_tupleDescriptor;
 	TraceScan *scan;
 
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
@@ -67,13 +126,16 @@ msgtrace_begin_scan(ForeignScanState *node, int eflags)
 	scan->condition = list_nth(plan->fdw_private, MSGTRACE_PLAN_CONDITION);
 	scan->value_states = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
 	msgtrace_shape_from_list(&scan->shape, list_nth(plan->fdw_private, MSGTRACE_PLAN_SHAPE));
-	scan->row = MakeSingleTupleTableSlot(node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
-										 &TTSOpsVirtual);
+	scan->row = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	if (scan->shape.order != MSGTRACE_ANY_ORDER)
-		scan->ordered = msgtrace_ordered_create(scan->row->tts_tupleDescriptor,
-												scan->shape.received, scan->shape.order);
+		scan->ordered = msgtrace_ordered_create(desc, scan->shape.received, scan->shape.order);
+	if (wide != NIL)
+		begin_wide(scan, node, wide, scan->value_states);
+	scan->may_loop = scan->shape.loops || (eflags & EXEC_FLAG_REWIND);
 	node->fdw_state = scan;
 }
+
+/* ---------------------------------------------------------------- loops */
 
 MsgTraceValue *
 msgtrace_scan_values(List *states, ExprContext *econtext)
@@ -93,19 +155,120 @@ msgtrace_scan_values(List *states, ExprContext *econtext)
 }
 
 static void
-begin_loop(ForeignScanState *node, TraceScan *scan)
+make_question(TraceScan *scan, MsgTraceQuestion *question, MemoryContext context, List *condition,
+			  List *states, ExprContext *econtext)
 {
-	MemoryContext before = MemoryContextSwitchTo(scan->reading.context);
+	MemoryContext before = MemoryContextSwitchTo(context);
+
+	msgtrace_question_make(question, condition, msgtrace_scan_values(states, econtext),
+						   &scan->settings, GetCurrentTimestamp(), &scan->notes);
+	question->order = scan->shape.order;
+	MemoryContextSwitchTo(before);
+}
+
+/*
+ * Have the loops before this one cost more than the wide reading is expected to?
+ * It must fit into what the query may still ask.
+ */
+static bool
+wide_pays(TraceScan *scan, const MsgTraceQuestion *wide)
+{
+	const MsgTraceAllowance *allowance = scan->settings.session.allowance;
+	const MsgTraceSessionConfig *session = &scan->settings.session;
+	TimestampTz now = msgtrace_clock_now(msgtrace_clock_of(session->report_url),
+										 session->service_clock);
+	double expected = msgtrace_question_requests(wide, &scan->settings, now);
+
+	return scan->reading.earlier.session.requests >= Max(expected, 1) &&
+		   (allowance->limit == 0 ||
+			(double) allowance->made + expected <= (double) allowance->limit);
+}
+
+static bool
+begin_wide_reading(TraceScan *scan, ExprContext *econtext)
+{
+	MsgTraceQuestion wide;
+
+	if (scan->wide == NULL || scan->reading.earlier.session.requests < 2)
+		return false;
+	make_question(scan, &wide, scan->reading.context, scan->wide_condition, scan->wide_states,
+				  econtext);
+	if (!wide_pays(scan, &wide))
+		return false;
+	msgtrace_reading_begin(&scan->reading, &wide);
+	return true;
+}
+
+/* Read the loop's own question; all of it, or what comes after the rows kept. */
+static void
+begin_own_reading(TraceScan *scan, ExprContext *econtext, bool is_rest)
+{
 	MsgTraceQuestion question;
 
-	msgtrace_question_make(&question, scan->condition,
-						   msgtrace_scan_values(scan->value_states, node->ss.ps.ps_ExprContext),
-						   &scan->settings, GetCurrentTimestamp(), &scan->notes);
-	question.order = scan->shape.order;
+	make_question(scan, &question, scan->reading.context, scan->condition, scan->value_states,
+				  econtext);
 	question.may_stop = scan->shape.may_stop;
 	question.wanted = (int64) scan->shape.wanted;
-	MemoryContextSwitchTo(before);
+	if (is_rest)
+		msgtrace_kept_narrow(scan->kept, &question);
 	msgtrace_reading_begin(&scan->reading, &question);
+}
+
+static void
+begin_keeping(TraceScan *scan)
+{
+	MemoryContext before = MemoryContextSwitchTo(scan->reading.scan_context);
+
+	scan->kept = msgtrace_kept_create(scan->row->tts_tupleDescriptor, scan->shape.order,
+									  scan->shape.received);
+	scan->question_context = AllocSetContextCreate(CurrentMemoryContext, "o365_msgtrace question",
+												   ALLOCSET_SMALL_SIZES);
+	MemoryContextSwitchTo(before);
+}
+
+/* What is kept for the loop that begins. */
+static MsgTraceKeptState
+look_for_kept(TraceScan *scan, ExprContext *econtext)
+{
+	MsgTraceQuestion question;
+
+	if (!scan->may_loop)
+		return MSGTRACE_KEPT_NOTHING;
+	if (scan->kept == NULL)
+		begin_keeping(scan);
+	MemoryContextReset(scan->question_context);
+	make_question(scan, &question, scan->question_context, scan->condition, scan->value_states,
+				  econtext);
+	return msgtrace_kept_begin(scan->kept, &question);
+}
+
+static void
+begin_loop(TraceScan *scan, ExprContext *econtext)
+{
+	MsgTraceKeptState state;
+
+	if (scan->wide_filled)
+	{
+		msgtrace_wide_begin(scan->wide, econtext);
+		scan->kept_loops++;
+		scan->phase = SERVED_WIDE;
+		return;
+	}
+	state = look_for_kept(scan, econtext);
+	if (state != MSGTRACE_KEPT_AT_HAND)
+		msgtrace_reading_end(&scan->reading);
+	if (state != MSGTRACE_KEPT_NOTHING)
+	{
+		scan->kept_loops++;
+		scan->phase = REPLAYING;
+	}
+	else if (begin_wide_reading(scan, econtext))
+		scan->phase = FILLING;
+	else
+	{
+		begin_own_reading(scan, econtext, false);
+		scan->phase = READING;
+	}
 }
 
 static void
@@ -114,20 +277,55 @@ end_loop(TraceScan *scan)
 	ExecClearTuple(scan->row);
 	if (scan->ordered)
 		msgtrace_ordered_clear(scan->ordered);
+	if (scan->kept)
+		msgtrace_kept_leave(scan->kept);
 	msgtrace_reading_end(&scan->reading);
+	scan->phase = BEFORE;
 }
 
+/* The rest of a slice that was sorted is kept with what was handed out of it. */
+static void
+keep_slice(TraceScan *scan)
+{
+	TupleTableSlot *row;
+
+	while (scan->ordered && (row = msgtrace_ordered_next(scan->ordered)) != NULL)
+		msgtrace_kept_put(scan->kept, row, NULL);
+}
+
+/*
+ * Another loop.  It may have the same question, whatever has changed, so the
+ * reading goes on until the question is known.
+ */
 void
 msgtrace_rescan(ForeignScanState *node)
 {
-	end_loop(node->fdw_state);
+	TraceScan *scan = node->fdw_state;
+
+	scan->may_loop = true;
+	if (scan->phase == BEFORE || scan->phase == FILLING)
+		return;
+	if (scan->kept && scan->phase != SERVED_WIDE)
+	{
+		keep_slice(scan);
+		scan->phase = BEFORE;
+	}
+	else
+		end_loop(scan);
 }
 
 void
 msgtrace_end_scan(ForeignScanState *node)
 {
-	if (node->fdw_state)
-		end_loop(node->fdw_state);
+	TraceScan *scan = node->fdw_state;
+
+	if (scan == NULL)
+		return;
+	end_loop(scan);
+	if (scan->kept)
+		msgtrace_kept_end(scan->kept);
+	if (scan->wide)
+		msgtrace_wide_end(scan->wide);
 }
 
 /* -------------------------------------------------------------- iterate */
@@ -140,6 +338,7 @@ read_row(TraceScan *scan)
 	MsgTracePagerResult result = msgtrace_reading_poll(&scan->reading, &row);
 	int natts = scan->row->tts_tupleDescriptor->natts;
 
+	scan->key = row;
 	ExecClearTuple(scan->row);
 	if (result == MSGTRACE_ROW)
 	{
@@ -169,12 +368,72 @@ next_in_order(TraceScan *scan, TupleTableSlot **row)
 }
 
 static MsgTracePagerResult
-next_row(TraceScan *scan, TupleTableSlot **row)
+read_next(TraceScan *scan, TupleTableSlot **row)
 {
 	if (scan->ordered)
 		return next_in_order(scan, row);
 	*row = scan->row;
 	return read_row(scan);
+}
+
+/* The same, kept for a loop that asks the same. */
+static MsgTracePagerResult
+read_and_keep(TraceScan *scan, TupleTableSlot **row)
+{
+	MsgTracePagerResult result = read_next(scan, row);
+
+	if (scan->kept == NULL)
+		return result;
+	while (result == MSGTRACE_ROW && msgtrace_kept_has(scan->kept, scan->key))
+		result = read_next(scan, row);
+	if (result == MSGTRACE_ROW)
+		msgtrace_kept_put(scan->kept, *row, scan->key);
+	else if (result == MSGTRACE_END)
+		msgtrace_kept_complete(scan->kept);
+	return result;
+}
+
+/* Read what all loops could ask for, to its end. */
+static MsgTracePagerResult
+fill_wide(TraceScan *scan)
+{
+	MsgTracePagerResult result;
+	TupleTableSlot *row;
+
+	while ((result = read_next(scan, &row)) == MSGTRACE_ROW)
+	{
+		msgtrace_wide_put(scan->wide, row, scan->row_context);
+		ResetExprContext(scan->row_context);
+	}
+	return result;
+}
+
+static MsgTracePagerResult
+next_row(TraceScan *scan, ExprContext *econtext, TupleTableSlot **row)
+{
+	if (scan->phase == BEFORE)
+		begin_loop(scan, econtext);
+	if (scan->phase == FILLING)
+	{
+		if (fill_wide(scan) != MSGTRACE_END)
+			return MSGTRACE_WAIT;
+		scan->wide_filled = true;
+		end_loop(scan);
+		begin_loop(scan, econtext);
+	}
+	if (scan->phase == SERVED_WIDE)
+		return (*row = msgtrace_wide_next(scan->wide)) ? MSGTRACE_ROW : MSGTRACE_END;
+	if (scan->phase == REPLAYING)
+	{
+		if ((*row = msgtrace_kept_next(scan->kept)) != NULL)
+			return MSGTRACE_ROW;
+		if (msgtrace_kept_is_complete(scan->kept))
+			return MSGTRACE_END;
+		if (scan->reading.pager == NULL)
+			begin_own_reading(scan, econtext, true);
+		scan->phase = READING;
+	}
+	return read_and_keep(scan, row);
 }
 
 /* What the executor is handed is filled with the values of the row. */
@@ -197,9 +456,7 @@ msgtrace_scan_poll(ForeignScanState *node)
 	MsgTracePagerResult result;
 
 	ExecClearTuple(node->ss.ss_ScanTupleSlot);
-	if (scan->reading.pager == NULL)
-		begin_loop(node, scan);
-	result = next_row(scan, &row);
+	result = next_row(scan, node->ss.ps.ps_ExprContext, &row);
 	if (result == MSGTRACE_ROW)
 		show(node->ss.ss_ScanTupleSlot, row);
 	return result;
@@ -223,6 +480,8 @@ msgtrace_scan_stats(ForeignScanState *node, MsgTraceScanStats *stats, char **fir
 	if (scan == NULL)
 		return false;
 	msgtrace_reading_stats(&scan->reading, stats);
+	stats->kept_loops = scan->kept_loops;
+	stats->wide = scan->wide_filled;
 	*first_request = scan->reading.first_request;
 	return true;
 }

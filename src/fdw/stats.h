@@ -16,6 +16,8 @@ typedef struct MsgTraceScanStats
 {
 	MsgTracePagerCounts pager;
 	MsgTraceSessionCounts session;
+	int64 kept_loops; /* loops that asked nothing, since their rows were kept */
+	bool wide;		  /* the rows of all loops were read at once */
 } MsgTraceScanStats;
 
 /* Add a pager's counts to those of earlier loops of the same scan. */
