@@ -579,29 +579,39 @@ give_up(MsgTraceSession *session)
 }
 
 void
-msgtrace_session_wait(MsgTraceSession *session)
+msgtrace_session_wait_any(MsgTraceSession *const *sessions, int count)
 {
 	static const MsgTraceWait waits[] = {
 		[SIGNING_IN] = MSGTRACE_WAIT_SIGN_IN, [WAITING_FOR_BUDGET] = MSGTRACE_WAIT_BUDGET,
 		[REQUESTING] = MSGTRACE_WAIT_PAGE,	  [PAUSED] = MSGTRACE_WAIT_RETRY,
 		[ENDED] = MSGTRACE_WAIT_PAGE,		  [BROKEN] = MSGTRACE_WAIT_PAGE};
+	MsgTraceHttp *https[MSGTRACE_MAX_HTTPS];
 	instr_time before;
 	instr_time after;
 
+	for (int i = 0; i < count; i++)
+		https[i] = sessions[i]->http;
 	INSTR_TIME_SET_CURRENT(before);
 	PG_TRY();
 	{
-		msgtrace_http_wait(session->http, msgtrace_wait_event(waits[session->state]));
+		msgtrace_http_wait_any(https, count, msgtrace_wait_event(waits[sessions[0]->state]));
 	}
 	PG_CATCH();
 	{
-		give_up(session);
+		for (int i = 0; i < count; i++)
+			give_up(sessions[i]);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 	INSTR_TIME_SET_CURRENT(after);
 	INSTR_TIME_SUBTRACT(after, before);
-	session->counts.waited += INSTR_TIME_GET_MICROSEC(after);
+	sessions[0]->counts.waited += INSTR_TIME_GET_MICROSEC(after); /* once for all of them */
+}
+
+void
+msgtrace_session_wait(MsgTraceSession *session)
+{
+	msgtrace_session_wait_any(&session, 1);
 }
 
 void

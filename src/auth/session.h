@@ -96,6 +96,9 @@ extern void msgtrace_session_count_page(MsgTraceSession *session, int64 rows);
 extern MsgTraceProgress msgtrace_session_poll(MsgTraceSession *session);
 extern void msgtrace_session_wait(MsgTraceSession *session);
 
+/* The same of several, at most MSGTRACE_MAX_HTTPS: until there is something to poll one of them for. */
+extern void msgtrace_session_wait_any(MsgTraceSession *const *sessions, int count);
+
 /* The answer, whatever its HTTP status below 500 but 401 and 429. */
 extern const MsgTraceHttpReply *msgtrace_session_reply(MsgTraceSession *session);
 

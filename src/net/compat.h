@@ -122,6 +122,17 @@
 #define MSGTRACE_EXPLAIN_FORMAT_HEADER "commands/explain.h"
 #endif
 
+/* 17: a set of things to wait for belongs to a resource owner instead of a context */
+#include "storage/latch.h"
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#endif
+#if PG_VERSION_NUM >= 170000
+#define msgtrace_wait_event_set(size) CreateWaitEventSet(NULL, size)
+#else
+#define msgtrace_wait_event_set(size) CreateWaitEventSet(CurrentMemoryContext, size)
+#endif
+
 /* 17: waits and segments of shared memory may have names of their own */
 #include "utils/wait_event.h"
 #if PG_VERSION_NUM >= 170000

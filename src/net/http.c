@@ -622,3 +622,14 @@ msgtrace_http_wait(MsgTraceHttp *http, uint32 wait_event)
 {
 	msgtrace_loop_wait(&http->loop, wait_event);
 }
+
+void
+msgtrace_http_wait_any(MsgTraceHttp *const *https, int count, uint32 wait_event)
+{
+	MsgTraceLoop *loops[MSGTRACE_MAX_HTTPS];
+
+	StaticAssertStmt(MSGTRACE_MAX_HTTPS <= MSGTRACE_MAX_LOOPS, "they are waited for at once");
+	for (int i = 0; i < count; i++)
+		loops[i] = &https[i]->loop;
+	msgtrace_loop_wait_any(loops, count, wait_event);
+}

@@ -88,4 +88,8 @@ extern void msgtrace_http_set_alarm(MsgTraceHttp *http, int64 delay);
  */
 extern void msgtrace_http_wait(MsgTraceHttp *http, uint32 wait_event);
 
+/* The same of several, at most MSGTRACE_MAX_HTTPS: until there is something to poll one of them for. */
+#define MSGTRACE_MAX_HTTPS 16
+extern void msgtrace_http_wait_any(MsgTraceHttp *const *https, int count, uint32 wait_event);
+
 #endif /* MSGTRACE_HTTP_H */

@@ -21,6 +21,7 @@
 
 #include "datatype/timestamp.h"
 #include "miscadmin.h"
+#include "net/compat.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
 #include "utils/wait_event.h"
@@ -186,6 +187,29 @@ msgtrace_loop_wait(MsgTraceLoop *loop, uint32 wait_event)
 								   loop->epoll_fd, -1, wait_event);
 
 	if (events & WL_LATCH_SET)
+	{
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+void
+msgtrace_loop_wait_any(MsgTraceLoop *const *loops, int count, uint32 wait_event)
+{
+	WaitEventSet *set = msgtrace_wait_event_set(count + 2);
+	WaitEvent events[MSGTRACE_MAX_LOOPS + 1];
+	bool is_latch_set = false;
+	int happened;
+
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	for (int i = 0; i < count; i++)
+		AddWaitEventToSet(set, WL_SOCKET_READABLE, loops[i]->epoll_fd, NULL, NULL);
+	happened = WaitEventSetWait(set, -1, events, lengthof(events), wait_event);
+	FreeWaitEventSet(set);
+	for (int i = 0; i < happened; i++)
+		is_latch_set |= (events[i].events & WL_LATCH_SET) != 0;
+	if (is_latch_set)
 	{
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();

@@ -59,6 +59,10 @@ extern int msgtrace_loop_events(MsgTraceLoop *loop, MsgTraceLoopEvent *events, i
  */
 extern void msgtrace_loop_wait(MsgTraceLoop *loop, uint32 wait_event);
 
+/* The same of several loops: until something happens in one of them. */
+#define MSGTRACE_MAX_LOOPS 16
+extern void msgtrace_loop_wait_any(MsgTraceLoop *const *loops, int count, uint32 wait_event);
+
 /*
  * A library that is given the word may start a thread, which inherits the signal
  * mask: with our signals open in it, the server's handlers would run in the

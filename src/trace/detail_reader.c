@@ -3,8 +3,8 @@
  * detail_reader.c
  *		The details of deliveries, one request for each, row by row.
  *
- * Deliveries stand in a queue.  Those at its front are asked for, as many at a
- * time as there are sessions; the rows are handed out in the order of the queue:
+ * Deliveries stand in a queue.  Those at its front are asked for, each in a lane
+ * of its own; the rows are handed out in the order of the queue:
  *
  *		QUEUED --> (LOCATING -->) ASKING --> READ --> handed out, forgotten
  *
@@ -51,19 +51,28 @@ typedef struct Job
 	int next_row; /* of the first of them */
 } Job;
 
+/* A session, which has one request at a time. */
+typedef struct Lane
+{
+	MsgTraceSession *session; /* NULL = not open */
+	MsgTraceStatus status;
+	Job *at_hand; /* what it is busy with */
+} Lane;
+
 struct MsgTraceDetailReader
 {
 	const MsgTraceDetailConfig *config;
 	MsgTraceStatus *status;
 	MemoryContext context;
-	MsgTraceSession *session;
-	bool signed_in;
-	Job *at_hand; /* what the session is busy with */
-	Job *first;	  /* of the queue: the one whose rows are handed out */
+	Lane lanes[MSGTRACE_MAX_HTTPS];
+	int max_lanes;	/* that may be open */
+	bool signed_in; /* the first lane has a token, and the others will find it */
+	Job *first;		/* of the queue: the one whose rows are handed out */
 	Job *last;
 	int backlog; /* length of the queue */
 	MsgTracePagerCounts counts;
-	MsgTraceSessionCounts session_counts; /* once there is no session any more */
+	MsgTraceSessionCounts session_counts; /* the sum, as of the last look */
+	MsgTraceSessionCounts closed_counts;  /* of the sessions that are no more */
 	MsgTraceRejects rejects;
 	char *first_url;
 	bool failed;
@@ -78,26 +87,56 @@ msgtrace_detail_reader_open(MemoryContext context, const MsgTraceDetailConfig *c
 	reader->config = config;
 	reader->status = status;
 	reader->context = context;
+	reader->max_lanes = Min(config->concurrency, MSGTRACE_MAX_HTTPS);
 	msgtrace_rejects_init(&reader->rejects, AllocSetContextCreate(context, "o365_msgtrace rejects",
 																  ALLOCSET_DEFAULT_SIZES));
 	return reader;
 }
 
-void
-msgtrace_detail_reader_close(MsgTraceDetailReader *reader)
+static void
+add_counts(MsgTraceSessionCounts *sum, const MsgTraceSessionCounts *counts)
 {
-	if (reader->session == NULL)
-		return;
-	reader->session_counts = *msgtrace_session_counts(reader->session);
-	msgtrace_session_close(reader->session);
-	reader->session = NULL;
+	sum->requests += counts->requests;
+	sum->retries += counts->retries;
+	sum->sign_ins += counts->sign_ins;
+	sum->bytes += counts->bytes;
+	sum->throttled += counts->throttled;
+	sum->budget_waits += counts->budget_waits;
+	sum->waited += counts->waited;
+	sum->ignored_retry_after = Max(sum->ignored_retry_after, counts->ignored_retry_after);
 }
 
 static void
-fail(MsgTraceDetailReader *reader, MsgTraceFault fault)
+sum_counts(MsgTraceDetailReader *reader)
 {
+	reader->session_counts = reader->closed_counts;
+	for (int i = 0; i < MSGTRACE_MAX_HTTPS; i++)
+	{
+		if (reader->lanes[i].session)
+			add_counts(&reader->session_counts, msgtrace_session_counts(reader->lanes[i].session));
+	}
+}
+
+void
+msgtrace_detail_reader_close(MsgTraceDetailReader *reader)
+{
+	sum_counts(reader);
+	reader->closed_counts = reader->session_counts;
+	for (int i = 0; i < MSGTRACE_MAX_HTTPS; i++)
+	{
+		if (reader->lanes[i].session)
+			msgtrace_session_close(reader->lanes[i].session);
+		reader->lanes[i].session = NULL;
+	}
+}
+
+/* What went wrong in one lane ends them all. */
+static void
+fail(MsgTraceDetailReader *reader, const Lane *lane, MsgTraceFault fault)
+{
+	*reader->status = lane->status;
 	reader->status->fault = fault;
-	reader->status->page = reader->at_hand ? reader->at_hand->page_count + 1 : 1;
+	reader->status->page = lane->at_hand ? lane->at_hand->page_count + 1 : 1;
 	reader->failed = true;
 }
 
@@ -156,35 +195,38 @@ forget_first(MsgTraceDetailReader *reader)
 /* ---------------------------------------------------------------- requests */
 
 static void
-get(MsgTraceDetailReader *reader, Job *job, char *url)
+get(MsgTraceDetailReader *reader, Lane *lane, char *url)
 {
+	Job *job = lane->at_hand;
+
 	job->url = url;
 	if (reader->first_url == NULL)
 		reader->first_url = MemoryContextStrdup(reader->context, url);
 	if (job->state == LOCATING)
-		msgtrace_session_get(reader->session, url);
+		msgtrace_session_get(lane->session, url);
 	else
-		msgtrace_session_get_detail(reader->session, url);
+		msgtrace_session_get_detail(lane->session, url);
 }
 
 static void
-ask(MsgTraceDetailReader *reader, Job *job)
+ask(MsgTraceDetailReader *reader, Lane *lane)
 {
 	const MsgTraceDetailConfig *config = reader->config;
-	TimestampTz now = msgtrace_session_now(reader->session);
+	TimestampTz now = msgtrace_session_now(lane->session);
+	Job *job = lane->at_hand;
 	MemoryContext before = MemoryContextSwitchTo(job->context);
 
 	if (msgtrace_detail_needs_row(config->list) && !job->delivery.located)
 	{
 		job->state = LOCATING;
-		get(reader, job,
+		get(reader, lane,
 			msgtrace_detail_row_url(config->list, config->session->report_url, &job->delivery,
 									now));
 	}
 	else
 	{
 		job->state = ASKING;
-		get(reader, job,
+		get(reader, lane,
 			msgtrace_detail_url(config->list, config->session->report_url, &job->delivery, now));
 	}
 	MemoryContextSwitchTo(before);
@@ -192,56 +234,58 @@ ask(MsgTraceDetailReader *reader, Job *job)
 
 /* There may be more pages, though nobody has seen them. */
 static void
-follow_link(MsgTraceDetailReader *reader, Job *job, const char *sent)
+follow_link(MsgTraceDetailReader *reader, Lane *lane, const char *sent)
 {
 	const MsgTraceDetailConfig *config = reader->config;
+	Job *job = lane->at_hand;
 	MemoryContext before = MemoryContextSwitchTo(job->context);
 	char *link = config->list->resolve_link(config->session->report_url, sent);
 
 	MemoryContextSwitchTo(before);
 	if (!msgtrace_http_same_origin(link, config->session->report_url))
 	{
-		reader->status->words = msgtrace_status_keep_url(reader->status, link);
-		fail(reader, MSGTRACE_FOREIGN_LINK);
+		lane->status.words = msgtrace_status_keep_url(&lane->status, link);
+		fail(reader, lane, MSGTRACE_FOREIGN_LINK);
 	}
 	else if (strcmp(link, job->url) == 0 || job->page_count >= MAX_PAGES)
-		fail(reader, MSGTRACE_BAD_LINK);
+		fail(reader, lane, MSGTRACE_BAD_LINK);
 	else
-		get(reader, job, link);
+		get(reader, lane, link);
 }
 
 /* ----------------------------------------------------------------- answers */
 
 /* False when the scan ends with them. */
 static bool
-take_bad_rows(MsgTraceDetailReader *reader, const MsgTracePage *page,
+take_bad_rows(MsgTraceDetailReader *reader, Lane *lane, const MsgTracePage *page,
 			  const MsgTraceDialect *dialect)
 {
 	static const MsgTraceSlice everything = {DT_NOBEGIN, DT_NOEND};
 	MsgTraceFault fault = msgtrace_rejects_take(&reader->rejects, page->bad_rows, page->bad_count,
 												&everything, dialect, reader->config->reject,
-												reader->status);
+												&lane->status);
 
 	reader->counts.rejected = reader->rejects.count;
 	if (fault != MSGTRACE_OK)
-		fail(reader, fault);
+		fail(reader, lane, fault);
 	return fault == MSGTRACE_OK;
 }
 
 /* The page of this answer; NULL when the scan ends with it. */
 static ReadPage *
-read_page(MsgTraceDetailReader *reader, Job *job, const MsgTracePageReader *how)
+read_page(MsgTraceDetailReader *reader, Lane *lane, const MsgTracePageReader *how)
 {
-	const MsgTraceHttpReply *reply = msgtrace_session_reply(reader->session);
+	const MsgTraceHttpReply *reply = msgtrace_session_reply(lane->session);
+	Job *job = lane->at_hand;
 	ReadPage *read = MemoryContextAllocZero(job->context, sizeof(ReadPage));
 
 	if (!msgtrace_page_read(&read->page, how, unconstify(char *, reply->body), reply->length,
-							job->context, reader->status))
+							job->context, &lane->status))
 	{
-		fail(reader, reader->status->fault);
+		fail(reader, lane, lane->status.fault);
 		return NULL;
 	}
-	if (!take_bad_rows(reader, &read->page, how->dialect))
+	if (!take_bad_rows(reader, lane, &read->page, how->dialect))
 		return NULL;
 	job->page_count++;
 	reader->counts.pages++;
@@ -267,33 +311,35 @@ note_row(void *arg, MsgTraceRecord *record, MsgTraceRow *row,
 }
 
 static void
-take_row(MsgTraceDetailReader *reader, Job *job)
+take_row(MsgTraceDetailReader *reader, Lane *lane)
 {
+	Job *job = lane->at_hand;
 	MsgTracePageReader how = {.dialect = reader->config->list, .build = note_row, .arg = job};
-	ReadPage *read = read_page(reader, job, &how);
+	ReadPage *read = read_page(reader, lane, &how);
 
 	if (read == NULL)
 		return;
-	msgtrace_session_count_page(reader->session, 0);
+	msgtrace_session_count_page(lane->session, 0);
 	if (job->delivery.located)
 	{
 		job->page_count = 0;
-		ask(reader, job);
+		ask(reader, lane);
 	}
 	else if (read->page.next_link)
-		follow_link(reader, job, read->page.next_link);
+		follow_link(reader, lane, read->page.next_link);
 	else
 		job->state = READ; /* the service does not hold it */
 }
 
 static void
-take_events(MsgTraceDetailReader *reader, Job *job)
+take_events(MsgTraceDetailReader *reader, Lane *lane)
 {
+	Job *job = lane->at_hand;
 	MsgTracePageReader how = *reader->config->reader;
 	ReadPage *read;
 
 	how.delivery = &job->delivery;
-	read = read_page(reader, job, &how);
+	read = read_page(reader, lane, &how);
 	if (read == NULL)
 		return;
 	if (job->last_page)
@@ -303,9 +349,9 @@ take_events(MsgTraceDetailReader *reader, Job *job)
 	job->last_page = read;
 	reader->counts.received += read->page.count;
 	reader->counts.delivered += read->page.count;
-	msgtrace_session_count_page(reader->session, read->page.count);
+	msgtrace_session_count_page(lane->session, read->page.count);
 	if (read->page.next_link)
-		follow_link(reader, job, read->page.next_link);
+		follow_link(reader, lane, read->page.next_link);
 	else
 		job->state = READ;
 }
@@ -315,11 +361,12 @@ take_events(MsgTraceDetailReader *reader, Job *job)
  * itself says so, with an error of its own, not whoever else is at that address.
  */
 static void
-take_refusal(MsgTraceDetailReader *reader, Job *job, int http_status)
+take_refusal(MsgTraceDetailReader *reader, Lane *lane, int http_status)
 {
-	MsgTraceStatus *status = reader->status;
+	MsgTraceStatus *status = &lane->status;
+	Job *job = lane->at_hand;
 
-	msgtrace_session_note_refusal(reader->session);
+	msgtrace_session_note_refusal(lane->session);
 	if (http_status == 404 && job->page_count == 0 && status->code)
 	{
 		status->http_status = 0;
@@ -327,23 +374,22 @@ take_refusal(MsgTraceDetailReader *reader, Job *job, int http_status)
 		job->state = READ;
 	}
 	else
-		fail(reader, MSGTRACE_REFUSED);
+		fail(reader, lane, MSGTRACE_REFUSED);
 }
 
 static void
-take_reply(MsgTraceDetailReader *reader)
+take_reply(MsgTraceDetailReader *reader, Lane *lane)
 {
-	Job *job = reader->at_hand;
-	int http_status = msgtrace_session_reply(reader->session)->http_status;
+	int http_status = msgtrace_session_reply(lane->session)->http_status;
 
 	if (http_status != 200)
-		take_refusal(reader, job, http_status);
-	else if (job->state == LOCATING)
-		take_row(reader, job);
+		take_refusal(reader, lane, http_status);
+	else if (lane->at_hand->state == LOCATING)
+		take_row(reader, lane);
 	else
-		take_events(reader, job);
-	if (job->state == READ)
-		reader->at_hand = NULL;
+		take_events(reader, lane);
+	if (lane->at_hand->state == READ)
+		lane->at_hand = NULL;
 }
 
 /* ------------------------------------------------------------- the machine */
@@ -363,48 +409,87 @@ next_to_ask(const MsgTraceDetailReader *reader)
 	return NULL;
 }
 
-static void
-open_session(MsgTraceDetailReader *reader)
+/* One more; or none more from now on, if there are no descriptors left for it. */
+static bool
+open_lane(MsgTraceDetailReader *reader, int number)
 {
-	reader->session = msgtrace_session_open(reader->context, reader->config->session,
-											reader->status);
-	if (reader->session == NULL)
-		fail(reader, MSGTRACE_NO_CLIENT);
-	else
-		msgtrace_session_sign_in(reader->session);
+	Lane *lane = &reader->lanes[number];
+
+	msgtrace_status_init(&lane->status, reader->context);
+	lane->session = msgtrace_session_open(reader->context, reader->config->session, &lane->status);
+	if (lane->session)
+		return true;
+	if (number == 0)
+		fail(reader, lane, MSGTRACE_NO_CLIENT);
+	reader->max_lanes = number;
+	return false;
 }
 
-/* One step; false when there is nothing to do but wait or hand out rows. */
-static bool
-step(MsgTraceDetailReader *reader)
+/* The first lane signs in before the others are opened. */
+static void
+sign_in(MsgTraceDetailReader *reader)
 {
-	if (reader->session == NULL)
+	Lane *lane = &reader->lanes[0];
+
+	if (lane->session == NULL)
 	{
-		open_session(reader);
-		return !reader->failed;
+		if (!open_lane(reader, 0))
+			return;
+		msgtrace_session_sign_in(lane->session);
 	}
-	if (reader->signed_in && reader->at_hand == NULL)
-	{
-		reader->at_hand = next_to_ask(reader);
-		if (reader->at_hand == NULL)
-			return false;
-		reader->counts.slices++;
-		ask(reader, reader->at_hand);
-	}
-	switch (msgtrace_session_poll(reader->session))
+	switch (msgtrace_session_poll(lane->session))
 	{
 		case MSGTRACE_PENDING:
-			return false;
+			break;
 		case MSGTRACE_FAILED:
-			fail(reader, reader->status->fault);
-			return false;
+			fail(reader, lane, lane->status.fault);
+			break;
 		case MSGTRACE_DONE:
+			reader->signed_in = true;
 			break;
 	}
-	if (reader->signed_in)
-		take_reply(reader);
-	reader->signed_in = true;
-	return !reader->failed;
+}
+
+/* Give the lane something to do, and go on with it as far as it goes. */
+static void
+move(MsgTraceDetailReader *reader, int number)
+{
+	Lane *lane = &reader->lanes[number];
+
+	while (!reader->failed)
+	{
+		if (lane->at_hand == NULL)
+		{
+			Job *next = next_to_ask(reader);
+
+			if (next == NULL || (lane->session == NULL && !open_lane(reader, number)))
+				return;
+			lane->at_hand = next;
+			reader->counts.slices++;
+			ask(reader, lane);
+		}
+		switch (msgtrace_session_poll(lane->session))
+		{
+			case MSGTRACE_PENDING:
+				return;
+			case MSGTRACE_FAILED:
+				fail(reader, lane, lane->status.fault);
+				return;
+			case MSGTRACE_DONE:
+				take_reply(reader, lane);
+				break;
+		}
+	}
+}
+
+static void
+move_all(MsgTraceDetailReader *reader)
+{
+	if (!reader->signed_in)
+		sign_in(reader);
+	for (int i = 0; reader->signed_in && !reader->failed && i < reader->max_lanes; i++)
+		move(reader, i);
+	sum_counts(reader);
 }
 
 /* The next row of the delivery at the front, as far as they have come. */
@@ -426,8 +511,8 @@ advance(MsgTraceDetailReader *reader, const MsgTraceRow **row, void **tag)
 	{
 		Job *job = reader->first;
 
-		while (!reader->failed && step(reader))
-			;
+		if (!reader->failed)
+			move_all(reader);
 		if (reader->failed)
 			return MSGTRACE_ERROR;
 		if (job->state != READ)
@@ -454,7 +539,17 @@ msgtrace_detail_reader_next(MsgTraceDetailReader *reader, const MsgTraceRow **ro
 void
 msgtrace_detail_reader_wait(MsgTraceDetailReader *reader)
 {
-	msgtrace_session_wait(reader->session);
+	MsgTraceSession *sessions[MSGTRACE_MAX_HTTPS];
+	int count = 0;
+
+	for (int i = 0; i < reader->max_lanes; i++)
+	{
+		if (reader->lanes[i].at_hand || !reader->signed_in)
+			sessions[count++] = reader->lanes[i].session;
+		if (!reader->signed_in)
+			break;
+	}
+	msgtrace_session_wait_any(sessions, count);
 }
 
 const MsgTracePagerCounts *
@@ -466,7 +561,7 @@ msgtrace_detail_reader_counts(const MsgTraceDetailReader *reader)
 const MsgTraceSessionCounts *
 msgtrace_detail_reader_session_counts(const MsgTraceDetailReader *reader)
 {
-	return reader->session ? msgtrace_session_counts(reader->session) : &reader->session_counts;
+	return &reader->session_counts;
 }
 
 const MsgTraceRejects *

@@ -16,7 +16,7 @@ use JSON::PP ();
 use Test::More;
 
 use MsgTrace::Cluster;
-use MsgTrace::Process qw(folder);
+use MsgTrace::Process qw(folder wait_for);
 use MsgTrace::Service;
 
 binmode Test::More->builder->$_, ':encoding(UTF-8)' for qw(output failure_output todo_output);
@@ -245,6 +245,43 @@ for my $quota ('shared', 'separate')
 	is($node->sql("$query; SELECT api, used FROM o365_msgtrace.quota ORDER BY 1"), "t\ngraph|2\ngraph:detail|2", '… as view quota shows') if $quota eq 'separate';
 	$node->sql("ALTER SERVER tenant OPTIONS (SET quota_requests '0', DROP quota_window, DROP detail_quota)");
 }
+
+# ---- several in flight -------------------------------------------------------------------
+
+my @some = @deliveries[0 .. 8];
+my $pairs = join ', ', map { my ($of, $to_whom) = @$_; "('$of', '" . ($to_whom =~ s/'/''/gr) . "')" } @some;
+my $many = "(message_trace_id, recipient_address) IN ($pairs)";
+for my $concurrency (1, 3, 5)
+{
+	$node->sql("ALTER FOREIGN TABLE mail.message_trace_detail OPTIONS (ADD max_concurrency '$concurrency')");
+	agree("max_concurrency $concurrency", "SELECT $columns FROM DETAIL WHERE $many", details => 9);
+	# None is answered: as many are asked for as may be in flight, in a join, too.
+	for my $query ("SELECT * FROM mail.message_trace_detail WHERE $many", "SELECT t.subject, d.event FROM mail.message_trace t JOIN mail.message_trace_detail d USING (message_trace_id, recipient_address) WHERE $hours")
+	{
+		$service->clear_requests;
+		$service->fault({ on => 'detail', fault => 'hang', count => 9 });
+		my $waiting = $node->session;
+		$waiting->send($query);
+		wait_for("$concurrency requests", 60, sub { (my @asked = $service->detail_requests) == $concurrency });
+		$waiting->cancel;
+		is(MsgTrace::Cluster::parse_error($waiting->receive)->{sqlstate}, '57014', "… $concurrency in flight, and cancelled");
+		is(scalar(my @asked = $service->detail_requests), $concurrency, '… and no more');
+		$waiting->quit;
+		$service->clear_faults;
+	}
+	$node->sql('ALTER FOREIGN TABLE mail.message_trace_detail OPTIONS (DROP max_concurrency)');
+}
+$service->fault({ on => 'detail', fault => 'delay', ms => 400 });
+is($node->sql("SELECT string_agg(DISTINCT n || ':' || message_trace_id, ' ') FROM (SELECT message_trace_id, dense_rank() OVER (ORDER BY first) - 1 AS n FROM (SELECT message_trace_id, min(n) AS first FROM (SELECT message_trace_id, recipient_address, row_number() OVER () AS n FROM mail.message_trace_detail WHERE $many) a GROUP BY message_trace_id, recipient_address) b) c"),
+	join(' ', map { "$_:$some[$_][0]" } 0 .. 8), 'rows come in the order of the keys, though the first answer came last');
+$node->sql("ALTER SERVER tenant OPTIONS (SET quota_requests '2', ADD quota_window '1s')");
+agree('in flight under a budget that is too small for them', "SELECT $columns FROM DETAIL WHERE $many", details => 9);
+$node->sql("ALTER SERVER tenant OPTIONS (SET quota_requests '0', DROP quota_window)");
+$service->fault({ on => 'detail', fault => 'status', status => 429, retry_after => 0, count => 2 }, { on => 'detail', fault => 'cut' }, { on => 'detail', fault => 'delay', ms => 100, skip => 1 });
+agree('faults of some of them', "SELECT $columns FROM DETAIL WHERE $many");
+$service->fault({ on => 'detail', fault => 'html', skip => 4 });
+is($node->sql_error("SELECT $columns FROM mail.message_trace_detail WHERE $many")->{sqlstate}, '08P01', 'the failure of one is that of all');
+$service->clear_faults;
 
 # ---- what is told of a scan -----------------------------------------------------------------
 
