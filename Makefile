@@ -66,7 +66,10 @@ OBJS = \
 	src/fdw/option.o \
 	src/fdw/option_check.o \
 	src/fdw/options.o \
+	src/fdw/atom.o \
+	src/fdw/pattern.o \
 	src/fdw/condition.o \
+	src/fdw/alternatives.o \
 	src/fdw/question.o \
 	src/fdw/plan.o \
 	src/fdw/estimate.o \

@@ -3,158 +3,89 @@
  * condition.c
  *		Which conditions the service can narrow a scan by.
  *
- * A condition is pushed when it compares a column with something that does not
- * change during the scan: a constant, a parameter, a stable function.  Values
- * are evaluated when the scan starts, so prepared statements and now() lose
- * nothing.
+ * Of an AND those parts are kept that can be asked for; of an OR either all or
+ * none, since a row may satisfy the part that cannot.
  *
  *-------------------------------------------------------------------------
  */
 #include "fdw/condition.h"
 
-#include "access/stratnum.h"
-#include "catalog/pg_opfamily_d.h"
-#include "catalog/pg_type_d.h"
 #include "lib/stringinfo.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/clauses.h"
-#include "optimizer/optimizer.h"
-#include "utils/builtins.h"
-#include "utils/date.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/ruleutils.h"
-#include "utils/timestamp.h"
-#include "utils/typcache.h"
 
 /* ------------------------------------------------------- planning time */
 
-/* An operator with our column on its left. */
-typedef struct Comparison
+/* What is looked at, and what comes to light. */
+typedef struct Reading
 {
-	Var *column;
-	Oid operator;
-	Oid collation;
-	Expr *value;
-} Comparison;
+	PlannerInfo *root;
+	const MsgTraceTable *table;
+	List *values;
+	const char *reason; /* why a part stays here; the last one */
+} Reading;
 
-static Var *
-column_of(Expr *expr, int varno)
+static List *read_clause(Reading *reading, Expr *clause);
+
+static List *
+read_atom(Reading *reading, Expr *clause)
 {
-	while (expr && IsA(expr, RelabelType))
-		expr = ((RelabelType *) expr)->arg;
-	if (expr && IsA(expr, Var) && ((Var *) expr)->varno == varno &&
-		((Var *) expr)->varlevelsup == 0 && ((Var *) expr)->varattno > 0)
-		return (Var *) expr;
-	return NULL;
-}
+	MsgTraceAtom atom;
+	const char *reason = msgtrace_atom_read(&atom, reading->root, reading->table, clause);
 
-/* Is its value the same during the whole scan, and known before it starts? */
-static bool
-is_fixed(Expr *expr, PlannerInfo *root, int varno)
-{
-	return !contain_volatile_functions((Node *) expr) && !contain_subplans((Node *) expr) &&
-		   !bms_is_member(varno, pull_varnos(root, (Node *) expr));
-}
-
-static bool
-read_comparison(PlannerInfo *root, int varno, Expr *clause, Comparison *comparison)
-{
-	OpExpr *op = (OpExpr *) clause;
-	Expr *left;
-	Expr *right;
-
-	if (!IsA(clause, OpExpr) || list_length(op->args) != 2)
-		return false;
-	left = linitial(op->args);
-	right = lsecond(op->args);
-	comparison->operator= op->opno;
-	comparison->collation = op->inputcollid;
-	comparison->column = column_of(left, varno);
-	comparison->value = right;
-	if (comparison->column == NULL)
+	if (reason)
 	{
-		comparison->column = column_of(right, varno);
-		comparison->value = left;
-		comparison->operator= get_commutator(op->opno);
+		reading->reason = reason;
+		return NIL;
 	}
-	return comparison->column && OidIsValid(comparison->operator) &&
-		   is_fixed(comparison->value, root, varno);
+	reading->values = lappend(reading->values, atom.value);
+	return list_make4_int(atom.kind, atom.field, atom.any, list_length(reading->values) - 1);
 }
 
-static bool
-is_time(Oid type)
+static List *
+combined(BoolExprType type, List *parts)
 {
-	return type == TIMESTAMPTZOID || type == TIMESTAMPOID || type == DATEOID;
+	if (list_length(parts) < 2)
+		return parts ? linitial(parts) : NIL;
+	return lcons(makeInteger(type), parts);
 }
 
-/* Only a timestamptz shows the service's time as it is; (0) would round it. */
-static bool
-classify_received(const Comparison *comparison, Form_pg_attribute attribute, MsgTraceAtomKind *kind)
+static List *
+read_boolean(Reading *reading, BoolExpr *clause)
 {
-	static const MsgTraceAtomKind kinds[] = {[BTLessStrategyNumber] = MSGTRACE_RECEIVED_LT,
-											 [BTLessEqualStrategyNumber] = MSGTRACE_RECEIVED_LE,
-											 [BTEqualStrategyNumber] = MSGTRACE_RECEIVED_EQ,
-											 [BTGreaterEqualStrategyNumber] = MSGTRACE_RECEIVED_GE,
-											 [BTGreaterStrategyNumber] = MSGTRACE_RECEIVED_GT};
-	TypeCacheEntry *type = lookup_type_cache(TIMESTAMPTZOID, TYPECACHE_BTREE_OPFAMILY);
-	int strategy;
-
-	if (attribute->atttypid != TIMESTAMPTZOID || attribute->atttypmod >= 0 ||
-		!is_time(exprType((Node *) comparison->value)))
-		return false;
-	strategy = get_op_opfamily_strategy(comparison->operator, type->btree_opf);
-	if (strategy == 0)
-		return false;
-	*kind = kinds[strategy];
-	return true;
-}
-
-static bool
-is_text_equality(const Comparison *comparison, Form_pg_attribute attribute)
-{
-	return (attribute->atttypid == TEXTOID || attribute->atttypid == VARCHAROID) &&
-		   exprType((Node *) comparison->value) == TEXTOID &&
-		   get_op_opfamily_strategy(comparison->operator, TEXT_BTREE_FAM_OID) ==
-			   BTEqualStrategyNumber &&
-		   get_collation_isdeterministic(comparison->collation);
-}
-
-static bool
-classify(const Comparison *comparison, const MsgTraceTable *table, MsgTraceAtomKind *kind)
-{
-	int index = AttrNumberGetAttrOffset(comparison->column->varattno);
-	Form_pg_attribute attribute = TupleDescAttr(table->desc, index);
-
-	switch (table->described->fields[index])
-	{
-		case MSGTRACE_RECEIVED:
-			return classify_received(comparison, attribute, kind);
-		case MSGTRACE_SENDER:
-			*kind = MSGTRACE_SENDER_EQ;
-			return is_text_equality(comparison, attribute);
-		case MSGTRACE_RECIPIENT:
-			*kind = MSGTRACE_RECIPIENT_EQ;
-			return is_text_equality(comparison, attribute);
-		default:
-			return false;
-	}
-}
-
-/* Of several values for one property the service takes the last: send one. */
-static bool
-is_asked_already(List *condition, MsgTraceAtomKind kind)
-{
+	List *before = list_copy(reading->values);
+	List *parts = NIL;
 	ListCell *cell;
 
-	if (kind != MSGTRACE_SENDER_EQ && kind != MSGTRACE_RECIPIENT_EQ)
-		return false;
-	foreach (cell, condition)
+	foreach (cell, clause->args)
 	{
-		if (linitial_int(lfirst_node(List, cell)) == (int) kind)
-			return true;
+		List *part = read_clause(reading, lfirst(cell));
+
+		if (part)
+			parts = lappend(parts, part);
+		else if (clause->boolop == OR_EXPR)
+		{
+			reading->values = before;
+			return NIL;
+		}
 	}
-	return false;
+	return combined(clause->boolop, parts);
+}
+
+/* NIL when the service cannot be asked. */
+static List *
+read_clause(Reading *reading, Expr *clause)
+{
+	BoolExpr *boolean = (BoolExpr *) clause;
+
+	if (!IsA(clause, BoolExpr))
+		return read_atom(reading, clause);
+	if (boolean->boolop == NOT_EXPR)
+	{
+		reading->reason = "the service ignores \"not\"";
+		return NIL;
+	}
+	return read_boolean(reading, boolean);
 }
 
 static Expr *
@@ -167,30 +98,33 @@ List *
 msgtrace_condition_make(PlannerInfo *root, const MsgTraceTable *table, List *clauses, List **values,
 						List **reasons)
 {
-	List *condition = NIL;
+	Reading reading = {root, table, NIL, NULL};
+	List *parts = NIL;
 	ListCell *cell;
 
-	*values = *reasons = NIL;
+	*reasons = NIL;
 	foreach (cell, clauses)
 	{
-		Comparison comparison;
-		MsgTraceAtomKind kind;
-		const char *reason = "the service has no such filter";
+		List *part = read_clause(&reading, expression_of(lfirst(cell)));
 
-		if (read_comparison(root, table->varno, expression_of(lfirst(cell)), &comparison) &&
-			classify(&comparison, table, &kind))
-		{
-			reason = "it has one value for each property";
-			if (!is_asked_already(condition, kind))
-			{
-				condition = lappend(condition, list_make2_int(kind, list_length(*values)));
-				*values = lappend(*values, comparison.value);
-				reason = "";
-			}
-		}
-		*reasons = lappend(*reasons, makeString(pstrdup(reason)));
+		if (part)
+			parts = lappend(parts, part);
+		*reasons = lappend(*reasons, makeString(pstrdup(part ? "" : reading.reason)));
 	}
-	return condition;
+	*values = reading.values;
+	return combined(AND_EXPR, parts);
+}
+
+bool
+msgtrace_condition_is_atom(const List *condition)
+{
+	return IsA(condition, IntList);
+}
+
+bool
+msgtrace_condition_is_or(const List *condition)
+{
+	return intVal(linitial(condition)) == OR_EXPR;
 }
 
 /* -------------------------------------------------------------- EXPLAIN */
@@ -198,33 +132,53 @@ msgtrace_condition_make(PlannerInfo *root, const MsgTraceTable *table, List *cla
 static const char *
 symbol_of(MsgTraceAtomKind kind)
 {
-	switch (kind)
-	{
-		case MSGTRACE_RECEIVED_LT:
-			return "<";
-		case MSGTRACE_RECEIVED_LE:
-			return "<=";
-		case MSGTRACE_RECEIVED_GE:
-			return ">=";
-		case MSGTRACE_RECEIVED_GT:
-			return ">";
-		default:
-			return "=";
-	}
+	static const char *const symbols[] = {
+		[MSGTRACE_RECEIVED_LT] = "<", [MSGTRACE_RECEIVED_LE] = "<=",
+		[MSGTRACE_RECEIVED_EQ] = "=", [MSGTRACE_RECEIVED_GE] = ">=",
+		[MSGTRACE_RECEIVED_GT] = ">", [MSGTRACE_EQUAL] = "=",
+		[MSGTRACE_EQUAL_LOWER] = "=", [MSGTRACE_EQUAL_CITEXT] = "=",
+		[MSGTRACE_LIKE] = "LIKE",	  [MSGTRACE_ILIKE] = "ILIKE",
+		[MSGTRACE_ILIKE_C] = "ILIKE", [MSGTRACE_BEGINS] = "begins with"};
+
+	return symbols[kind];
 }
 
-static MsgTraceField
-field_of(MsgTraceAtomKind kind)
+static void
+describe_atom(StringInfo text, List *atom, List *values, List *context,
+			  const MsgTraceDialect *dialect)
 {
-	switch (kind)
+	Node *value = list_nth(values, list_nth_int(atom, MSGTRACE_ATOM_VALUE));
+	char *words = deparse_expression(value, context, false, false);
+
+	appendStringInfo(
+		text, list_nth_int(atom, MSGTRACE_ATOM_KIND) == MSGTRACE_EQUAL_LOWER ? "lower(%s)" : "%s",
+		dialect->properties[list_nth_int(atom, MSGTRACE_ATOM_FIELD)]);
+	appendStringInfo(text, list_nth_int(atom, MSGTRACE_ATOM_ANY) ? " %s ANY (%s)" : " %s %s",
+					 symbol_of(list_nth_int(atom, MSGTRACE_ATOM_KIND)), words);
+}
+
+static void
+describe(StringInfo text, List *condition, List *values, List *context,
+		 const MsgTraceDialect *dialect, bool within_and)
+{
+	bool is_or;
+
+	if (msgtrace_condition_is_atom(condition))
 	{
-		case MSGTRACE_SENDER_EQ:
-			return MSGTRACE_SENDER;
-		case MSGTRACE_RECIPIENT_EQ:
-			return MSGTRACE_RECIPIENT;
-		default:
-			return MSGTRACE_RECEIVED;
+		describe_atom(text, condition, values, context, dialect);
+		return;
 	}
+	is_or = msgtrace_condition_is_or(condition);
+	if (is_or && within_and)
+		appendStringInfoChar(text, '(');
+	for (int i = 1; i < list_length(condition); i++)
+	{
+		if (i > 1)
+			appendStringInfoString(text, is_or ? " OR " : " AND ");
+		describe(text, list_nth(condition, i), values, context, dialect, !is_or);
+	}
+	if (is_or && within_and)
+		appendStringInfoChar(text, ')');
 }
 
 char *
@@ -232,18 +186,9 @@ msgtrace_condition_describe(List *condition, List *values, List *context,
 							const MsgTraceDialect *dialect)
 {
 	StringInfoData text;
-	ListCell *cell;
 
 	initStringInfo(&text);
-	foreach (cell, condition)
-	{
-		List *atom = lfirst_node(List, cell);
-		MsgTraceAtomKind kind = linitial_int(atom);
-		Node *value = list_nth(values, lsecond_int(atom));
-
-		appendStringInfo(&text, "%s%s %s %s", text.len > 0 ? " AND " : "",
-						 dialect->properties[field_of(kind)], symbol_of(kind),
-						 deparse_expression(value, context, false, false));
-	}
+	if (condition)
+		describe(&text, condition, values, context, dialect, false);
 	return text.data;
 }

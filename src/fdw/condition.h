@@ -6,6 +6,12 @@
  * What is pushed is only ever a superset: every condition stays in the plan and
  * is checked again by the executor.
  *
+ * A condition is a tree of lists, so that a plan can carry it:
+ *
+ *		NIL								everything
+ *		integers: kind, field, any, n	an atom, compared with the n-th value
+ *		Integer, tree, tree, ...		AND or OR of them
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef MSGTRACE_CONDITION_H
@@ -13,41 +19,29 @@
 
 #include "postgres.h"
 
-#include "access/tupdesc.h"
-#include "fdw/options.h"
-#include "fdw/relation.h"
-#include "nodes/pathnodes.h"
+#include "fdw/atom.h"
 #include "trace/dialect.h"
 
-/* Those of received first, in the order of their btree strategies. */
-typedef enum MsgTraceAtomKind
+/* What an atom's list has, in this order. */
+enum
 {
-	MSGTRACE_RECEIVED_LT,
-	MSGTRACE_RECEIVED_LE,
-	MSGTRACE_RECEIVED_EQ,
-	MSGTRACE_RECEIVED_GE,
-	MSGTRACE_RECEIVED_GT,
-	MSGTRACE_SENDER_EQ,
-	MSGTRACE_RECIPIENT_EQ
-} MsgTraceAtomKind;
-
-/* The relation whose conditions are looked at. */
-typedef struct MsgTraceTable
-{
-	const MsgTraceRelation *described;
-	TupleDesc desc;
-	const MsgTraceSettings *settings;
-	int varno;
-} MsgTraceTable;
+	MSGTRACE_ATOM_KIND,	 /* MsgTraceAtomKind */
+	MSGTRACE_ATOM_FIELD, /* MsgTraceField */
+	MSGTRACE_ATOM_ANY,	 /* the value is an array */
+	MSGTRACE_ATOM_VALUE	 /* number of the value */
+};
 
 /*
- * The condition that the service is asked by, as copyable lists: atoms, each its
- * kind and the number of its value.  `clauses` are RestrictInfos or expressions;
- * `values` are the expressions of the values, which may be of other relations;
- * `reasons` are Strings beside the clauses: why one stays local, or "".
+ * The condition that the service is asked by.  `clauses` are RestrictInfos or
+ * expressions; `values` are the expressions of the values, which may be of other
+ * relations; `reasons` are Strings beside the clauses: why one is checked here
+ * alone, or "".
  */
 extern List *msgtrace_condition_make(PlannerInfo *root, const MsgTraceTable *table, List *clauses,
 									 List **values, List **reasons);
+
+extern bool msgtrace_condition_is_atom(const List *condition);
+extern bool msgtrace_condition_is_or(const List *condition); /* else AND, where it is no atom */
 
 /*
  * The condition in words, for EXPLAIN: the properties of its API, and the values

@@ -14,7 +14,6 @@
 
 #include "catalog/pg_type_d.h"
 #include "fdw/question.h"
-#include "net/clock.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
@@ -117,7 +116,7 @@ estimate_values(PlannerInfo *root, List *values, Guesses *guesses)
 	return estimates;
 }
 
-/* ---------------------------------------------------------- service time */
+/* ----------------------------------------------------------------- range */
 
 /*
  * The hull of the queries' ranges where they name one: what `from` and `to` were
@@ -140,27 +139,16 @@ named_range(const MsgTraceQuestion *question, TimestampTz *from, TimestampTz *to
 		*to = newest;
 }
 
-/* Service time as far as this backend knows it; false when the service's clock is its own. */
-static bool
-service_time(const MsgTraceSettings *settings, TimestampTz *now)
-{
-	const MsgTraceSessionConfig *session = &settings->session;
-	const MsgTraceClock *clock = msgtrace_clock_of(session->report_url);
-
-	*now = msgtrace_clock_now(clock, session->service_clock);
-	return !session->service_clock || msgtrace_clock_is_known(clock);
-}
-
 /* ------------------------------------------------------------- question */
 
 static void
 guess_question(MsgTraceQuestion *question, PlannerInfo *root, List *condition, List *values,
-			   const MsgTraceSettings *settings, Guesses *guesses)
+			   const MsgTraceSettings *settings, Guesses *guesses, MsgTraceQuestionNotes *notes)
 {
-	MsgTraceQuestionNotes notes = {.warned = true}; /* the scan itself will warn */
-
+	memset(notes, 0, sizeof(*notes));
+	notes->warned = true; /* the scan itself will warn */
 	msgtrace_question_make(question, condition, estimate_values(root, values, guesses), settings,
-						   GetCurrentTimestamp(), &notes);
+						   notes);
 }
 
 /*
@@ -172,26 +160,28 @@ estimate_question(MsgTraceEstimate *estimate, PlannerInfo *root, List *condition
 				  const MsgTraceSettings *settings)
 {
 	MsgTraceQuestion question;
+	MsgTraceQuestionNotes notes;
 	Guesses guesses = {0};
 	TimestampTz now;
-	bool known = service_time(settings, &now);
+	bool known = msgtrace_question_now(settings, &now);
 	TimestampTz from = now - USECS_PER_DAY;
 	TimestampTz to = now;
 
-	guess_question(&question, root, condition, values, settings, &guesses);
+	guess_question(&question, root, condition, values, settings, &guesses, &notes);
 	named_range(&question, &from, &to);
 	if (!known)
 		now = Max(to, from + USECS_PER_DAY);
 	guesses.first = Max(from, to - USECS_PER_DAY);
 	guesses.step = Min(USECS_PER_HOUR, Max(to - guesses.first, 0) / 4 + 1);
-	guess_question(&question, root, condition, values, settings, &guesses);
+	guess_question(&question, root, condition, values, settings, &guesses, &notes);
 	if (question.count == 0)
 	{
 		guesses.step = -guesses.step;
 		guesses.first -= 2 * guesses.step;
-		guess_question(&question, root, condition, values, settings, &guesses);
+		guess_question(&question, root, condition, values, settings, &guesses, &notes);
 	}
 	estimate->fetched = msgtrace_question_rows(&question, settings, now);
+	estimate->matching = Min(notes.matching, estimate->fetched);
 	estimate->requests = msgtrace_question_requests(&question, settings, now);
 }
 
@@ -232,8 +222,8 @@ msgtrace_estimate(MsgTraceEstimate *estimate, PlannerInfo *root, RelOptInfo *rel
 
 	estimate_question(estimate, root, condition, values, table->settings);
 	estimate->rows = clamp_row_est(
-		estimate->fetched * clauselist_selectivity(root, conditions_checked_here(clauses, reasons),
-												   (int) rel->relid, JOIN_INNER, NULL));
+		estimate->matching * clauselist_selectivity(root, conditions_checked_here(clauses, reasons),
+													(int) rel->relid, JOIN_INNER, NULL));
 	estimate_costs(estimate, root, clauses);
 }
 

@@ -16,8 +16,9 @@
 typedef struct MsgTraceEstimate
 {
 	double requests;
-	double fetched; /* rows of the service's answers */
-	double rows;	/* ... that satisfy the conditions */
+	double fetched;	 /* rows of the service's answers */
+	double matching; /* of them those that satisfy what is asked for; fewer where that is wide */
+	double rows;	 /* ... that satisfy the conditions */
 	Cost startup;
 	Cost total;
 } MsgTraceEstimate;

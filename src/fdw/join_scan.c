@@ -130,7 +130,7 @@ begin_loop(ForeignScanState *node, JoinScan *scan)
 
 	msgtrace_question_make(&question, scan->condition,
 						   msgtrace_scan_values(scan->value_states, node->ss.ps.ps_ExprContext),
-						   &scan->trace_settings, GetCurrentTimestamp(), &scan->notes);
+						   &scan->trace_settings, &scan->notes);
 	question.order = MSGTRACE_ANY_ORDER;
 	question.may_stop = true; /* each row costs a request of its own: no need to hurry ahead */
 	question.wanted = 0;

@@ -161,7 +161,7 @@ make_question(TraceScan *scan, MsgTraceQuestion *question, MemoryContext context
 	MemoryContext before = MemoryContextSwitchTo(context);
 
 	msgtrace_question_make(question, condition, msgtrace_scan_values(states, econtext),
-						   &scan->settings, GetCurrentTimestamp(), &scan->notes);
+						   &scan->settings, &scan->notes);
 	question->order = scan->shape.order;
 	MemoryContextSwitchTo(before);
 }
@@ -174,11 +174,11 @@ static bool
 wide_pays(TraceScan *scan, const MsgTraceQuestion *wide)
 {
 	const MsgTraceAllowance *allowance = scan->settings.session.allowance;
-	const MsgTraceSessionConfig *session = &scan->settings.session;
-	TimestampTz now = msgtrace_clock_now(msgtrace_clock_of(session->report_url),
-										 session->service_clock);
-	double expected = msgtrace_question_requests(wide, &scan->settings, now);
+	TimestampTz now;
+	double expected;
 
+	(void) msgtrace_question_now(&scan->settings, &now);
+	expected = msgtrace_question_requests(wide, &scan->settings, now);
 	return scan->reading.earlier.session.requests >= Max(expected, 1) &&
 		   (allowance->limit == 0 ||
 			(double) allowance->made + expected <= (double) allowance->limit);

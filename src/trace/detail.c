@@ -126,10 +126,8 @@ graph_url(const char *report_url, const MsgTraceDelivery *delivery)
 static void
 append_key(StringInfo filter, const MsgTraceDialect *list, const MsgTraceDelivery *delivery)
 {
-	msgtrace_filter_and(filter);
-	appendStringInfo(filter, "%s eq guid", list->properties[MSGTRACE_ID]);
-	append_literal(filter, delivery->id);
-	msgtrace_filter_equal(filter, list->properties[MSGTRACE_RECIPIENT],
+	msgtrace_filter_equal(filter, list->properties[MSGTRACE_ID], "guid", delivery->id);
+	msgtrace_filter_equal(filter, list->properties[MSGTRACE_RECIPIENT], "",
 						  delivery->recipient_address);
 }
 
@@ -148,7 +146,7 @@ reporting_url(const char *report_url, const MsgTraceDelivery *delivery, Timestam
 	initStringInfo(&filter);
 	append_key(&filter, &msgtrace_reporting, delivery);
 	if (*delivery->sender_address)
-		msgtrace_filter_equal(&filter, msgtrace_reporting.properties[MSGTRACE_SENDER],
+		msgtrace_filter_equal(&filter, msgtrace_reporting.properties[MSGTRACE_SENDER], "",
 							  delivery->sender_address);
 	msgtrace_reporting.append_window(&filter, &window);
 	return psprintf("%sDetail?$filter=%s", report_url, msgtrace_http_escape(filter.data));

@@ -46,6 +46,9 @@ char *
 msgtrace_dialect_list_url(const MsgTraceDialect *dialect, const char *report_url,
 						  const MsgTraceQuery *query, const MsgTraceSlice *slice, int page_size)
 {
+	static const char *const tests[] = {[MSGTRACE_SUBJECT_STARTS] = "startsWith",
+										[MSGTRACE_SUBJECT_ENDS] = "endsWith",
+										[MSGTRACE_SUBJECT_CONTAINS] = "contains"};
 	StringInfoData filter;
 	char *escaped;
 	char *url;
@@ -55,8 +58,13 @@ msgtrace_dialect_list_url(const MsgTraceDialect *dialect, const char *report_url
 	for (int field = 0; field < MSGTRACE_FIELDS; field++)
 	{
 		if (query->equals[field])
-			msgtrace_filter_equal(&filter, dialect->properties[field], query->equals[field]);
+			msgtrace_filter_equal(&filter, dialect->properties[field],
+								  dialect->asked[field] == MSGTRACE_ASKED_AS_GUID ? "guid" : "",
+								  query->equals[field]);
 	}
+	if (query->subject_test != MSGTRACE_SUBJECT_ANY)
+		msgtrace_filter_test(&filter, tests[query->subject_test],
+							 dialect->properties[MSGTRACE_SUBJECT], query->subject);
 	escaped = msgtrace_http_escape(filter.data);
 	url = psprintf("%s?$filter=%s&$top=%d", report_url, escaped, page_size);
 	pfree(escaped);

@@ -31,11 +31,10 @@ msgtrace_filter_utc(StringInfo filter, TimestampTz time)
 }
 
 /* A quote in the value is doubled. */
-void
-msgtrace_filter_equal(StringInfo filter, const char *property, const char *value)
+static void
+append_literal(StringInfo filter, const char *value)
 {
-	msgtrace_filter_and(filter);
-	appendStringInfo(filter, "%s eq '", property);
+	appendStringInfoChar(filter, '\'');
 	for (; *value; value++)
 	{
 		if (*value == '\'')
@@ -43,4 +42,22 @@ msgtrace_filter_equal(StringInfo filter, const char *property, const char *value
 		appendStringInfoChar(filter, *value);
 	}
 	appendStringInfoChar(filter, '\'');
+}
+
+void
+msgtrace_filter_equal(StringInfo filter, const char *property, const char *type, const char *value)
+{
+	msgtrace_filter_and(filter);
+	appendStringInfo(filter, "%s eq %s", property, type);
+	append_literal(filter, value);
+}
+
+void
+msgtrace_filter_test(StringInfo filter, const char *function, const char *property,
+					 const char *value)
+{
+	msgtrace_filter_and(filter);
+	appendStringInfo(filter, "%s(%s,", function, property);
+	append_literal(filter, value);
+	appendStringInfoChar(filter, ')');
 }

@@ -19,7 +19,12 @@ extern void msgtrace_filter_and(StringInfo filter);
 /* Whole seconds, in UTC. */
 extern void msgtrace_filter_utc(StringInfo filter, TimestampTz time);
 
-/* One more condition: property eq 'value'. */
-extern void msgtrace_filter_equal(StringInfo filter, const char *property, const char *value);
+/* One more condition: property eq 'value', where `type` may stand before the quote. */
+extern void msgtrace_filter_equal(StringInfo filter, const char *property, const char *type,
+								  const char *value);
+
+/* One more condition: function(property,'value'). */
+extern void msgtrace_filter_test(StringInfo filter, const char *function, const char *property,
+								 const char *value);
 
 #endif /* MSGTRACE_FILTER_H */

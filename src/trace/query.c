@@ -52,6 +52,8 @@ msgtrace_query_can_ask_for(const char *value)
 		return false;
 	if (value[0] == ' ' || value[length - 1] == ' ')
 		return false;
+	if (strstr(value, "\xef\xbf\xbd"))
+		return false; /* U+FFFD stands for what the service holds as something else */
 	for (const char *c = value; *c; c++)
 	{
 		if (*c == '*' || (unsigned char) *c < ' ' || *c == 0x7f)

@@ -150,8 +150,10 @@ const MsgTraceDialect msgtrace_reporting = {
 				   [MSGTRACE_FROM_IP] = "FromIP",
 				   [MSGTRACE_TO_IP] = "ToIP",
 				   [MSGTRACE_ORGANIZATION] = "Organization"},
-	.asked =
-		{[MSGTRACE_SENDER] = MSGTRACE_ASKED_AS_TEXT, [MSGTRACE_RECIPIENT] = MSGTRACE_ASKED_AS_TEXT},
+	/* not the status: pages go by the index of a row, and skip one when another's status moves */
+	.asked = {[MSGTRACE_ID] = MSGTRACE_ASKED_AS_GUID,
+			  [MSGTRACE_SENDER] = MSGTRACE_ASKED_AS_TEXT,
+			  [MSGTRACE_RECIPIENT] = MSGTRACE_ASKED_AS_TEXT},
 	.echoes = echoes,
 	.earliest = earliest,
 	.append_window = append_window,
