@@ -180,6 +180,8 @@ estimate_question(MsgTraceEstimate *estimate, PlannerInfo *root, List *condition
 		guesses.first -= 2 * guesses.step;
 		guess_question(&question, root, condition, values, settings, &guesses, &notes);
 	}
+	estimate->queries = question.count;
+	estimate->is_wide = notes.is_wide;
 	estimate->fetched = msgtrace_question_rows(&question, settings, now);
 	estimate->matching = Min(notes.matching, estimate->fetched);
 	estimate->requests = msgtrace_question_requests(&question, settings, now);

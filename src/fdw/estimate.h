@@ -15,6 +15,8 @@
 
 typedef struct MsgTraceEstimate
 {
+	int queries;  /* of the question */
+	bool is_wide; /* ... which has several values checked here, as that costs less */
 	double requests;
 	double fetched;	 /* rows of the service's answers */
 	double matching; /* of them those that satisfy what is asked for; fewer where that is wide */

@@ -25,7 +25,10 @@
 static MsgTraceShape
 shape_of(const MsgTraceEstimate *estimate)
 {
-	MsgTraceShape shape = {.requests = estimate->requests, .rows = estimate->fetched};
+	MsgTraceShape shape = {.queries = estimate->queries,
+						   .is_wide = estimate->is_wide,
+						   .requests = estimate->requests,
+						   .rows = estimate->fetched};
 
 	return shape;
 }

@@ -30,7 +30,9 @@ msgtrace_shape_to_list(const MsgTraceShape *shape)
 	list = lappend(list, makeFloat(psprintf("%.0f", shape->wanted)));
 	list = lappend(list, makeFloat(psprintf("%.0f", shape->requests)));
 	list = lappend(list, makeFloat(psprintf("%.0f", shape->slices)));
-	return lappend(list, makeFloat(psprintf("%.0f", shape->rows)));
+	list = lappend(list, makeFloat(psprintf("%.0f", shape->rows)));
+	list = lappend(list, makeInteger(shape->queries));
+	return lappend(list, makeInteger(shape->is_wide));
 }
 
 void
@@ -44,6 +46,8 @@ msgtrace_shape_from_list(MsgTraceShape *shape, List *list)
 	shape->requests = floatVal(list_nth(list, 5));
 	shape->slices = floatVal(list_nth(list, 6));
 	shape->rows = floatVal(list_nth(list, 7));
+	shape->queries = intVal(list_nth(list, 8));
+	shape->is_wide = intVal(list_nth(list, 9));
 }
 
 /* Does something on top of the scans want all rows before it gives one? */

@@ -23,6 +23,8 @@ typedef struct MsgTraceShape
 	double wanted;		 /* rows of the service's after which it probably stops; 0 = all */
 
 	/* what is expected of one loop that is read to its end, or to `wanted` */
+	int queries;  /* that the question consists of */
+	bool is_wide; /* it has several values checked here, since that costs less */
 	double requests;
 	double slices;
 	double rows; /* of the service's answers */
