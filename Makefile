@@ -4,7 +4,7 @@
 # The house's own targets (see "make help") need neither PGXS nor a server:
 # they are scripts in tests/run, which install what is missing first.
 
-HOUSE_TARGETS = help demo demo-stop check bench format lint
+HOUSE_TARGETS = help demo demo-stop check check-long bench format lint
 
 ifneq ($(filter $(HOUSE_TARGETS),$(MAKECMDGOALS)),)
 
@@ -26,6 +26,7 @@ help:
 	@echo 'make demo-stop    end the demonstration'
 	@echo 'make check        install what is missing, build, run every test'
 	@echo '                  (TESTS="sql tests/t/000_house.t" chooses some)'
+	@echo 'make check-long   the same with 2000 random queries in place of 300'
 	@echo 'make bench        measure rows per second'
 	@echo 'make format       format the C files (clang-format)'
 	@echo 'make lint         check their format, and the shell scripts (shellcheck)'
@@ -36,6 +37,9 @@ demo demo-stop bench:
 
 check:
 	@tests/run/check $(TESTS)
+
+check-long:
+	@COUNT=2000 tests/run/check $(TESTS)
 
 format:
 	$(CLANG_FORMAT) -i $(C_FILES)
