@@ -119,6 +119,7 @@ OBJS = \
 	src/trace/graph.o \
 	src/trace/reporting.o \
 	src/trace/detail.o \
+	src/trace/detail_queue.o \
 	src/trace/detail_reader.o \
 	src/trace/page.o \
 	src/trace/escape.o \

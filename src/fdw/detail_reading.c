@@ -8,6 +8,7 @@
 #include "fdw/detail_reading.h"
 
 #include "fdw/error.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 void
@@ -29,12 +30,21 @@ msgtrace_detail_reading_init(MsgTraceDetailReading *reading, MemoryContext scan_
 }
 
 void
+msgtrace_detail_reading_keep(MsgTraceDetailReading *reading)
+{
+	reading->config.keep = (size_t) work_mem * 1024;
+}
+
+void
 msgtrace_detail_reading_begin(MsgTraceDetailReading *reading, const char *what)
 {
-	reading->told = false;
-	msgtrace_status_init(&reading->status, reading->context);
-	reading->reader = msgtrace_detail_reader_open(reading->context, &reading->config,
-												  &reading->status);
+	if (reading->reader == NULL)
+	{
+		msgtrace_status_init(&reading->status, reading->scan_context);
+		reading->reader = msgtrace_detail_reader_open(reading->scan_context, &reading->config,
+													  &reading->status);
+	}
+	reading->is_open = true;
 	reading->log = msgtrace_log_details(reading->context, &reading->scanner, what);
 }
 
@@ -45,33 +55,18 @@ note_stats(const MsgTraceDetailReading *reading)
 							   msgtrace_detail_reader_session_counts(reading->reader));
 }
 
-static void
-note_first_request(MsgTraceDetailReading *reading)
-{
-	const char *url = msgtrace_detail_reader_first_url(reading->reader);
-
-	if (reading->first_request == NULL && url)
-	{
-		MemoryContext before = MemoryContextSwitchTo(reading->scan_context);
-
-		reading->first_request = msgtrace_http_unescape(url);
-		MemoryContextSwitchTo(before);
-	}
-}
-
-/* Once in a loop: at its end, or where the query wanted no more. */
+/* Of what is new, at the end of a loop or where the query wanted no more. */
 static void
 tell(MsgTraceDetailReading *reading)
 {
 	const MsgTracePagerCounts *counts = msgtrace_detail_reader_counts(reading->reader);
 
-	if (reading->told)
-		return;
-	reading->told = true;
-	if (counts->rejected > 0)
+	if (counts->rejected > reading->told_rejected)
 		msgtrace_error_warn_of_rejects(msgtrace_detail_reader_rejects(reading->reader));
-	if (counts->replaced > 0)
-		msgtrace_error_warn_of_replaced(counts->replaced);
+	if (counts->replaced > reading->told_replaced)
+		msgtrace_error_warn_of_replaced(counts->replaced - reading->told_replaced);
+	reading->told_rejected = counts->rejected;
+	reading->told_replaced = counts->replaced;
 }
 
 static void
@@ -121,26 +116,36 @@ msgtrace_detail_reading_complete(MsgTraceDetailReading *reading)
 void
 msgtrace_detail_reading_end(MsgTraceDetailReading *reading)
 {
-	if (reading->reader == NULL)
+	if (!reading->is_open)
 		return;
-	note_first_request(reading);
+	reading->is_open = false;
 	note_stats(reading);
-	msgtrace_stats_add_counts(&reading->earlier, msgtrace_detail_reader_counts(reading->reader),
-							  msgtrace_detail_reader_session_counts(reading->reader));
 	tell(reading);
 	msgtrace_log_scan_end(reading->log);
-	msgtrace_detail_reader_close(reading->reader);
-	reading->reader = NULL;
+	msgtrace_detail_reader_clear(reading->reader);
 	MemoryContextReset(reading->context);
 }
 
 void
-msgtrace_detail_reading_stats(MsgTraceDetailReading *reading, MsgTraceScanStats *stats)
+msgtrace_detail_reading_close(MsgTraceDetailReading *reading)
 {
-	*stats = reading->earlier;
+	msgtrace_detail_reading_end(reading);
+	if (reading->reader)
+		msgtrace_detail_reader_close(reading->reader);
+}
+
+void
+msgtrace_detail_reading_stats(MsgTraceDetailReading *reading, MsgTraceScanStats *stats,
+							  char **first_request)
+{
+	const char *url;
+
+	memset(stats, 0, sizeof(*stats));
+	*first_request = NULL;
 	if (reading->reader == NULL)
 		return;
-	note_first_request(reading);
+	url = msgtrace_detail_reader_first_url(reading->reader);
+	*first_request = url ? msgtrace_http_unescape(url) : NULL;
 	msgtrace_stats_add_counts(stats, msgtrace_detail_reader_counts(reading->reader),
 							  msgtrace_detail_reader_session_counts(reading->reader));
 }

@@ -22,16 +22,16 @@ typedef struct MsgTraceDetailReading
 	MsgTraceScanner scanner;
 	MsgTraceDetailConfig config;
 	MemoryContext scan_context;
-	MemoryContext context;	   /* of what is one loop's; reset at its end */
-	MsgTraceScanStats earlier; /* of the loops before this one */
-	char *first_request;
-	bool warned_of_retry_after;
-
-	/* this loop's */
 	MsgTraceStatus status;
-	MsgTraceDetailReader *reader; /* NULL when nothing is being read */
+	MsgTraceDetailReader *reader; /* NULL before the first loop */
+	bool warned_of_retry_after;
+	int64 told_rejected; /* of what was set aside or replaced, as far as a warning has told it */
+	int64 told_replaced;
+
+	/* a loop's */
+	bool is_open;
+	MemoryContext context; /* reset at its end */
 	MsgTraceScanLog *log;
-	bool told; /* of what was set aside or replaced */
 } MsgTraceDetailReading;
 
 /* Settings and page reader must live as long as the scan's context. */
@@ -39,6 +39,9 @@ extern void msgtrace_detail_reading_init(MsgTraceDetailReading *reading, MemoryC
 										 const MsgTraceSettings *settings,
 										 const MsgTraceScanner *scanner,
 										 const MsgTracePageReader *reader);
+
+/* Loops may ask again what others have asked: keep the answers. */
+extern void msgtrace_detail_reading_keep(MsgTraceDetailReading *reading);
 
 /* Begin a loop; `what` is asked for, in words for the log. */
 extern void msgtrace_detail_reading_begin(MsgTraceDetailReading *reading, const char *what);
@@ -55,10 +58,17 @@ extern MsgTracePagerResult msgtrace_detail_reading_next(MsgTraceDetailReading *r
 /* All rows of the loop were handed out. */
 extern void msgtrace_detail_reading_complete(MsgTraceDetailReading *reading);
 
-/* Whether or not all was read.  The reading's context is reset. */
+/* The loop ends, whether or not all was read.  The reading's context is reset. */
 extern void msgtrace_detail_reading_end(MsgTraceDetailReading *reading);
 
-/* The sums over all loops of the scan. */
-extern void msgtrace_detail_reading_stats(MsgTraceDetailReading *reading, MsgTraceScanStats *stats);
+/* The scan ends. */
+extern void msgtrace_detail_reading_close(MsgTraceDetailReading *reading);
+
+/*
+ * The sums over all loops of the scan, and the first request in a form for people
+ * (NULL when none was made).
+ */
+extern void msgtrace_detail_reading_stats(MsgTraceDetailReading *reading, MsgTraceScanStats *stats,
+										  char **first_request);
 
 #endif /* MSGTRACE_DETAIL_READING_H */

@@ -58,6 +58,8 @@ msgtrace_detail_begin_scan(ForeignScanState *node, int eflags)
 	scan->value_states = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
 	msgtrace_detail_reading_init(&scan->reading, estate->es_query_cxt, &scan->settings, &scanner,
 								 msgtrace_tuple_reader(maker));
+	if ((eflags & EXEC_FLAG_REWIND) || !bms_is_empty(plan->scan.plan.extParam))
+		msgtrace_detail_reading_keep(&scan->reading);
 	node->fdw_state = scan;
 }
 
@@ -121,7 +123,7 @@ msgtrace_detail_iterate_scan(ForeignScanState *node)
 	void *tag;
 
 	ExecClearTuple(slot);
-	if (scan->reading.reader == NULL)
+	if (!scan->reading.is_open)
 		begin_loop(node, scan);
 	if (msgtrace_detail_reading_next(&scan->reading, &row, &tag) != MSGTRACE_ROW)
 	{
@@ -139,6 +141,7 @@ msgtrace_detail_rescan(ForeignScanState *node)
 	DetailScan *scan = node->fdw_state;
 
 	msgtrace_detail_reading_end(&scan->reading);
+	msgtrace_detail_reading_keep(&scan->reading);
 }
 
 void
@@ -147,7 +150,7 @@ msgtrace_detail_end_scan(ForeignScanState *node)
 	DetailScan *scan = node->fdw_state;
 
 	if (scan)
-		msgtrace_detail_reading_end(&scan->reading);
+		msgtrace_detail_reading_close(&scan->reading);
 }
 
 /* ---------------------------------------------------------------- EXPLAIN */
@@ -182,13 +185,14 @@ msgtrace_detail_explain_scan(ForeignScanState *node, ExplainState *es)
 {
 	DetailScan *scan = node->fdw_state;
 	MsgTraceScanStats stats;
+	char *first_request;
 
 	if (es->verbose)
 		explain_keys((ForeignScan *) node->ss.ps.plan, es);
 	if (!es->analyze || scan == NULL)
 		return;
-	msgtrace_detail_reading_stats(&scan->reading, &stats);
-	if (es->verbose && scan->reading.first_request)
-		ExplainPropertyText("First Request", scan->reading.first_request, es);
+	msgtrace_detail_reading_stats(&scan->reading, &stats, &first_request);
+	if (es->verbose && first_request)
+		ExplainPropertyText("First Request", first_request, es);
 	explain_counts(&stats, es);
 }

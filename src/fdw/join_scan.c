@@ -119,6 +119,8 @@ msgtrace_join_begin_scan(ForeignScanState *node, int eflags)
 										  (PlanState *) node);
 	scan->first = ExecInitQual(list_copy_tail(plan->fdw_exprs, values), (PlanState *) node);
 	begin_readings(scan, node, list_nth(carried, MSGTRACE_JOIN_PLAN_TABLES));
+	if ((eflags & EXEC_FLAG_REWIND) || !bms_is_empty(plan->scan.plan.extParam))
+		msgtrace_detail_reading_keep(&scan->details);
 	node->fdw_state = scan;
 }
 
@@ -172,14 +174,21 @@ end_loop(ForeignScanState *node, JoinScan *scan)
 void
 msgtrace_join_rescan(ForeignScanState *node)
 {
-	end_loop(node, node->fdw_state);
+	JoinScan *scan = node->fdw_state;
+
+	end_loop(node, scan);
+	msgtrace_detail_reading_keep(&scan->details);
 }
 
 void
 msgtrace_join_end_scan(ForeignScanState *node)
 {
-	if (node->fdw_state)
-		end_loop(node, node->fdw_state);
+	JoinScan *scan = node->fdw_state;
+
+	if (scan == NULL)
+		return;
+	end_loop(node, scan);
+	msgtrace_detail_reading_close(&scan->details);
 }
 
 /* ---------------------------------------------------------------- iterate */
@@ -391,9 +400,10 @@ explain_counts(JoinScan *scan, ExplainState *es)
 {
 	MsgTraceScanStats trace;
 	MsgTraceScanStats details;
+	char *first_detail;
 
 	msgtrace_reading_stats(&scan->trace, &trace);
-	msgtrace_detail_reading_stats(&scan->details, &details);
+	msgtrace_detail_reading_stats(&scan->details, &details, &first_detail);
 	if (es->verbose && scan->trace.first_request)
 		ExplainPropertyText("First Request", scan->trace.first_request, es);
 	ExplainPropertyInteger("Slices", NULL, trace.pager.slices, es);

@@ -6,7 +6,10 @@
  * Deliveries stand in a queue.  Those at its front are asked for, each in a lane
  * of its own; the rows are handed out in the order of the queue:
  *
- *		QUEUED --> (LOCATING -->) ASKING --> READ --> handed out, forgotten
+ *		QUEUED --> (LOCATING -->) ASKING --> READ --> handed out
+ *
+ * Who reads in loops may want an answer again: as many as there is memory for are
+ * kept.
  *
  * No more is asked for ahead of the reader than may be in flight, so that one who
  * stops early has wasted no more than that.
@@ -15,48 +18,18 @@
  */
 #include "trace/detail_reader.h"
 
+#include "trace/detail_queue.h"
 #include "utils/memutils.h"
 
 /* The events of one delivery fill a part of one page; this is beyond belief. */
 #define MAX_PAGES 100
-
-typedef enum JobState
-{
-	QUEUED,
-	LOCATING, /* its row of the list is asked for */
-	ASKING,
-	READ
-} JobState;
-
-/* A page of events, as long as it has rows to hand out. */
-typedef struct ReadPage
-{
-	MsgTracePage page;
-	struct ReadPage *next;
-} ReadPage;
-
-/* One delivery. */
-typedef struct Job
-{
-	struct Job *next; /* in the queue */
-	MemoryContext context;
-	MsgTraceDelivery delivery;
-	pg_uuid_t id; /* of the same */
-	void *tag;
-	JobState state;
-	char *url; /* being asked for */
-	int page_count;
-	ReadPage *pages; /* not yet handed out */
-	ReadPage *last_page;
-	int next_row; /* of the first of them */
-} Job;
 
 /* A session, which has one request at a time. */
 typedef struct Lane
 {
 	MsgTraceSession *session; /* NULL = not open */
 	MsgTraceStatus status;
-	Job *at_hand; /* what it is busy with */
+	MsgTraceDetailJob *at_hand; /* what it is busy with */
 } Lane;
 
 struct MsgTraceDetailReader
@@ -67,9 +40,7 @@ struct MsgTraceDetailReader
 	Lane lanes[MSGTRACE_MAX_HTTPS];
 	int max_lanes;	/* that may be open */
 	bool signed_in; /* the first lane has a token, and the others will find it */
-	Job *first;		/* of the queue: the one whose rows are handed out */
-	Job *last;
-	int backlog; /* length of the queue */
+	MsgTraceDetailQueue queue;
 	MsgTracePagerCounts counts;
 	MsgTraceSessionCounts session_counts; /* the sum, as of the last look */
 	MsgTraceSessionCounts closed_counts;  /* of the sessions that are no more */
@@ -87,6 +58,7 @@ msgtrace_detail_reader_open(MemoryContext context, const MsgTraceDetailConfig *c
 	reader->config = config;
 	reader->status = status;
 	reader->context = context;
+	msgtrace_detail_queue_init(&reader->queue, context);
 	reader->max_lanes = Min(config->concurrency, MSGTRACE_MAX_HTTPS);
 	msgtrace_rejects_init(&reader->rejects, AllocSetContextCreate(context, "o365_msgtrace rejects",
 																  ALLOCSET_DEFAULT_SIZES));
@@ -145,51 +117,43 @@ fail(MsgTraceDetailReader *reader, const Lane *lane, MsgTraceFault fault)
 MemoryContext
 msgtrace_detail_reader_context(MsgTraceDetailReader *reader)
 {
-	return AllocSetContextCreate(reader->context, "o365_msgtrace delivery", ALLOCSET_SMALL_SIZES);
+	return AllocSetContextCreate(reader->context, "o365_msgtrace row", ALLOCSET_SMALL_SIZES);
 }
 
 void
 msgtrace_detail_reader_add(MsgTraceDetailReader *reader, MemoryContext context,
 						   const MsgTraceDelivery *delivery, void *tag)
 {
-	Job *job;
-
-	if (context == NULL)
-		context = msgtrace_detail_reader_context(reader);
-	job = MemoryContextAllocZero(context, sizeof(Job));
-	job->context = context;
-	job->tag = tag;
-	job->delivery = *delivery;
-	job->delivery.id = MemoryContextStrdup(context, delivery->id);
-	job->delivery.recipient_address = MemoryContextStrdup(context, delivery->recipient_address);
-	if (delivery->located)
-		job->delivery.sender_address = MemoryContextStrdup(context, delivery->sender_address);
-	(void) msgtrace_row_read_id(delivery->id, &job->id);
-	if (reader->last)
-		reader->last->next = job;
-	else
-		reader->first = job;
-	reader->last = job;
-	reader->backlog++;
+	msgtrace_detail_queue_add(&reader->queue, context, delivery, tag);
 	reader->counts.complete = false;
 }
 
 int
 msgtrace_detail_reader_backlog(const MsgTraceDetailReader *reader)
 {
-	return reader->backlog;
+	return reader->queue.length;
 }
 
+/* A request in flight goes with its session. */
 static void
-forget_first(MsgTraceDetailReader *reader)
+drop_request(MsgTraceDetailReader *reader, Lane *lane)
 {
-	Job *job = reader->first;
+	add_counts(&reader->closed_counts, msgtrace_session_counts(lane->session));
+	msgtrace_session_close(lane->session);
+	lane->session = NULL;
+	lane->at_hand = NULL;
+}
 
-	reader->first = job->next;
-	if (reader->first == NULL)
-		reader->last = NULL;
-	reader->backlog--;
-	MemoryContextDelete(job->context);
+void
+msgtrace_detail_reader_clear(MsgTraceDetailReader *reader)
+{
+	for (int i = 0; i < MSGTRACE_MAX_HTTPS; i++)
+	{
+		if (reader->lanes[i].at_hand)
+			drop_request(reader, &reader->lanes[i]);
+	}
+	while (reader->queue.first)
+		msgtrace_detail_queue_end_first(&reader->queue, reader->config->keep);
 }
 
 /* ---------------------------------------------------------------- requests */
@@ -197,12 +161,12 @@ forget_first(MsgTraceDetailReader *reader)
 static void
 get(MsgTraceDetailReader *reader, Lane *lane, char *url)
 {
-	Job *job = lane->at_hand;
+	MsgTraceDetailJob *job = lane->at_hand;
 
 	job->url = url;
 	if (reader->first_url == NULL)
 		reader->first_url = MemoryContextStrdup(reader->context, url);
-	if (job->state == LOCATING)
+	if (job->state == MSGTRACE_DETAIL_LOCATING)
 		msgtrace_session_get(lane->session, url);
 	else
 		msgtrace_session_get_detail(lane->session, url);
@@ -213,19 +177,19 @@ ask(MsgTraceDetailReader *reader, Lane *lane)
 {
 	const MsgTraceDetailConfig *config = reader->config;
 	TimestampTz now = msgtrace_session_now(lane->session);
-	Job *job = lane->at_hand;
+	MsgTraceDetailJob *job = lane->at_hand;
 	MemoryContext before = MemoryContextSwitchTo(job->context);
 
 	if (msgtrace_detail_needs_row(config->list) && !job->delivery.located)
 	{
-		job->state = LOCATING;
+		job->state = MSGTRACE_DETAIL_LOCATING;
 		get(reader, lane,
 			msgtrace_detail_row_url(config->list, config->session->report_url, &job->delivery,
 									now));
 	}
 	else
 	{
-		job->state = ASKING;
+		job->state = MSGTRACE_DETAIL_ASKING;
 		get(reader, lane,
 			msgtrace_detail_url(config->list, config->session->report_url, &job->delivery, now));
 	}
@@ -237,7 +201,7 @@ static void
 follow_link(MsgTraceDetailReader *reader, Lane *lane, const char *sent)
 {
 	const MsgTraceDetailConfig *config = reader->config;
-	Job *job = lane->at_hand;
+	MsgTraceDetailJob *job = lane->at_hand;
 	MemoryContext before = MemoryContextSwitchTo(job->context);
 	char *link = config->list->resolve_link(config->session->report_url, sent);
 
@@ -272,12 +236,12 @@ take_bad_rows(MsgTraceDetailReader *reader, Lane *lane, const MsgTracePage *page
 }
 
 /* The page of this answer; NULL when the scan ends with it. */
-static ReadPage *
+static MsgTraceDetailPage *
 read_page(MsgTraceDetailReader *reader, Lane *lane, const MsgTracePageReader *how)
 {
 	const MsgTraceHttpReply *reply = msgtrace_session_reply(lane->session);
-	Job *job = lane->at_hand;
-	ReadPage *read = MemoryContextAllocZero(job->context, sizeof(ReadPage));
+	MsgTraceDetailJob *job = lane->at_hand;
+	MsgTraceDetailPage *read = MemoryContextAllocZero(job->context, sizeof(MsgTraceDetailPage));
 
 	if (!msgtrace_page_read(&read->page, how, unconstify(char *, reply->body), reply->length,
 							job->context, &lane->status))
@@ -298,7 +262,7 @@ static bool
 note_row(void *arg, MsgTraceRecord *record, MsgTraceRow *row,
 		 MsgTraceBadValue *bad pg_attribute_unused())
 {
-	Job *job = arg;
+	MsgTraceDetailJob *job = arg;
 	const char *sender = record->values[MSGTRACE_SENDER];
 
 	if (memcmp(&row->id, &job->id, sizeof(pg_uuid_t)) == 0)
@@ -313,9 +277,9 @@ note_row(void *arg, MsgTraceRecord *record, MsgTraceRow *row,
 static void
 take_row(MsgTraceDetailReader *reader, Lane *lane)
 {
-	Job *job = lane->at_hand;
+	MsgTraceDetailJob *job = lane->at_hand;
 	MsgTracePageReader how = {.dialect = reader->config->list, .build = note_row, .arg = job};
-	ReadPage *read = read_page(reader, lane, &how);
+	MsgTraceDetailPage *read = read_page(reader, lane, &how);
 
 	if (read == NULL)
 		return;
@@ -328,32 +292,28 @@ take_row(MsgTraceDetailReader *reader, Lane *lane)
 	else if (read->page.next_link)
 		follow_link(reader, lane, read->page.next_link);
 	else
-		job->state = READ; /* the service does not hold it */
+		job->state = MSGTRACE_DETAIL_READ; /* the service does not hold it */
 }
 
 static void
 take_events(MsgTraceDetailReader *reader, Lane *lane)
 {
-	Job *job = lane->at_hand;
+	MsgTraceDetailJob *job = lane->at_hand;
 	MsgTracePageReader how = *reader->config->reader;
-	ReadPage *read;
+	MsgTraceDetailPage *read;
 
 	how.delivery = &job->delivery;
 	read = read_page(reader, lane, &how);
 	if (read == NULL)
 		return;
-	if (job->last_page)
-		job->last_page->next = read;
-	else
-		job->pages = read;
-	job->last_page = read;
+	msgtrace_detail_job_add_page(job, read);
 	reader->counts.received += read->page.count;
 	reader->counts.delivered += read->page.count;
 	msgtrace_session_count_page(lane->session, read->page.count);
 	if (read->page.next_link)
 		follow_link(reader, lane, read->page.next_link);
 	else
-		job->state = READ;
+		job->state = MSGTRACE_DETAIL_READ;
 }
 
 /*
@@ -364,14 +324,14 @@ static void
 take_refusal(MsgTraceDetailReader *reader, Lane *lane, int http_status)
 {
 	MsgTraceStatus *status = &lane->status;
-	Job *job = lane->at_hand;
+	MsgTraceDetailJob *job = lane->at_hand;
 
 	msgtrace_session_note_refusal(lane->session);
 	if (http_status == 404 && job->page_count == 0 && status->code)
 	{
 		status->http_status = 0;
 		status->code = status->words = NULL;
-		job->state = READ;
+		job->state = MSGTRACE_DETAIL_READ;
 	}
 	else
 		fail(reader, lane, MSGTRACE_REFUSED);
@@ -384,25 +344,25 @@ take_reply(MsgTraceDetailReader *reader, Lane *lane)
 
 	if (http_status != 200)
 		take_refusal(reader, lane, http_status);
-	else if (lane->at_hand->state == LOCATING)
+	else if (lane->at_hand->state == MSGTRACE_DETAIL_LOCATING)
 		take_row(reader, lane);
 	else
 		take_events(reader, lane);
-	if (lane->at_hand->state == READ)
+	if (lane->at_hand->state == MSGTRACE_DETAIL_READ)
 		lane->at_hand = NULL;
 }
 
 /* ------------------------------------------------------------- the machine */
 
 /* The next delivery that nobody has asked for; NULL when enough are ahead of the reader. */
-static Job *
+static MsgTraceDetailJob *
 next_to_ask(const MsgTraceDetailReader *reader)
 {
-	Job *job = reader->first;
+	MsgTraceDetailJob *job = reader->queue.first;
 
 	for (int ahead = 0; job && ahead < reader->config->concurrency; ahead++)
 	{
-		if (job->state == QUEUED)
+		if (job->state == MSGTRACE_DETAIL_QUEUED)
 			return job;
 		job = job->next;
 	}
@@ -460,7 +420,7 @@ move(MsgTraceDetailReader *reader, int number)
 	{
 		if (lane->at_hand == NULL)
 		{
-			Job *next = next_to_ask(reader);
+			MsgTraceDetailJob *next = next_to_ask(reader);
 
 			if (next == NULL || (lane->session == NULL && !open_lane(reader, number)))
 				return;
@@ -492,35 +452,23 @@ move_all(MsgTraceDetailReader *reader)
 	sum_counts(reader);
 }
 
-/* The next row of the delivery at the front, as far as they have come. */
-static const MsgTraceRow *
-next_row(Job *job)
-{
-	while (job->pages && job->next_row == job->pages->page.count)
-	{
-		job->pages = job->pages->next;
-		job->next_row = 0;
-	}
-	return job->pages ? &job->pages->page.rows[job->next_row++] : NULL;
-}
-
 static MsgTracePagerResult
 advance(MsgTraceDetailReader *reader, const MsgTraceRow **row, void **tag)
 {
-	while (reader->first)
+	while (reader->queue.first)
 	{
-		Job *job = reader->first;
+		MsgTraceDetailJob *job = reader->queue.first;
 
 		if (!reader->failed)
 			move_all(reader);
 		if (reader->failed)
 			return MSGTRACE_ERROR;
-		if (job->state != READ)
+		if (job->state != MSGTRACE_DETAIL_READ)
 			return MSGTRACE_WAIT;
 		*tag = job->tag;
-		if ((*row = next_row(job)) != NULL)
+		if ((*row = msgtrace_detail_job_next_row(job)) != NULL)
 			return MSGTRACE_ROW;
-		forget_first(reader);
+		msgtrace_detail_queue_end_first(&reader->queue, reader->config->keep);
 	}
 	reader->counts.complete = true;
 	return MSGTRACE_END;

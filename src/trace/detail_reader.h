@@ -23,6 +23,7 @@ typedef struct MsgTraceDetailConfig
 	const MsgTracePageReader *reader; /* of records of details, without a delivery */
 	bool reject;					  /* records that cannot be read are set aside */
 	int concurrency;				  /* requests in flight at most */
+	size_t keep;					  /* memory for answers that may be wanted again; 0 = none */
 } MsgTraceDetailConfig;
 
 /*
@@ -34,16 +35,19 @@ extern MsgTraceDetailReader *msgtrace_detail_reader_open(MemoryContext context,
 														 MsgTraceStatus *status);
 extern void msgtrace_detail_reader_close(MsgTraceDetailReader *reader);
 
-/* A context for what goes with a delivery that is added to the queue next. */
+/* A context for the tag of a delivery that is added to the queue next. */
 extern MemoryContext msgtrace_detail_reader_context(MsgTraceDetailReader *reader);
 
 /*
- * Ask for one delivery more; it is copied.  `tag` comes back with its rows.  The
- * context is the reader's from now on, and gone after the last of them; NULL makes
- * one.
+ * Ask for one delivery more, unless its answer was kept; it is copied.  `tag` comes
+ * back with its rows.  The tag's context, or NULL, is the reader's from now on, and
+ * gone after the last of them.
  */
 extern void msgtrace_detail_reader_add(MsgTraceDetailReader *reader, MemoryContext context,
 									   const MsgTraceDelivery *delivery, void *tag);
+
+/* Forget the queue: others will be asked for. */
+extern void msgtrace_detail_reader_clear(MsgTraceDetailReader *reader);
 
 /* How many deliveries have rows to come, as far as is known. */
 extern int msgtrace_detail_reader_backlog(const MsgTraceDetailReader *reader);

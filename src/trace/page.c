@@ -28,6 +28,10 @@
 #include "trace/escape.h"
 #include "utils/memutils.h"
 
+/* Room for so many is made at first: for the events of a delivery, for a page of a list. */
+#define FEW_ROWS 8
+#define MANY_ROWS 1024
+
 /* What a member of the page, or of the object within "d", is to us. */
 typedef enum PageMember
 {
@@ -508,7 +512,7 @@ set_up(PageParser *parser)
 	parser->record.nested = palloc(parser->field_count * sizeof(bool));
 	parser->record_context = AllocSetContextCreate(parser->page_context, "o365_msgtrace record",
 												   ALLOCSET_DEFAULT_SIZES);
-	parser->rows_size = 1024;
+	parser->rows_size = parser->reader->delivery ? FEW_ROWS : MANY_ROWS;
 	page->rows = palloc(parser->rows_size * sizeof(MsgTraceRow));
 }
 

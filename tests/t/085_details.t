@@ -103,6 +103,20 @@ agree('LATERAL', "SELECT t.message_trace_id, d.* FROM truth t, LATERAL (SELECT e
 agree('a left join', "SELECT m.mail, d.event FROM (VALUES ('$id'::uuid, '$recipient'), ('$id', 'nobody\@nowhere.example'), (NULL, '$recipient')) m (id, mail) LEFT JOIN DETAIL d ON d.message_trace_id = m.id AND d.recipient_address = m.mail", details => 2);
 agree('arrays of another table', "SELECT d.* FROM (SELECT message_trace_id AS id, array_agg(recipient_address) AS mails FROM truth WHERE size > 500000 GROUP BY 1) m JOIN DETAIL d ON d.message_trace_id = m.id AND d.recipient_address = ANY (m.mails)");
 agree('no nested loops', "SELECT d.* FROM truth t JOIN DETAIL d USING (message_trace_id, recipient_address) WHERE size > 1000000", before => 'SET LOCAL enable_nestloop = off');
+
+# Loops that ask what others have asked; little memory keeps less, and is right all the same.
+my $repeated = '(SELECT t.*, i FROM generate_series(1, 3) i, (SELECT * FROM truth ORDER BY received, message_trace_id, recipient_address LIMIT 20) t) m';
+for my $memory ('4MB', '64kB')
+{
+	my @count = $memory eq '4MB' ? (details => 20) : ();
+	my $set = "SET LOCAL work_mem = '$memory'; SET LOCAL enable_memoize = off";
+	agree("a subquery for each of repeated rows, work_mem $memory",
+		"SELECT i, (SELECT string_agg(event, ',' ORDER BY event_time, event) FROM DETAIL d WHERE d.message_trace_id = m.message_trace_id AND d.recipient_address = m.recipient_address) FROM $repeated", before => $set, @count);
+	agree("… a join with them", "SELECT i, d.* FROM $repeated JOIN DETAIL d USING (message_trace_id, recipient_address)", before => $set, @count);
+	agree("… of which each takes one", "SELECT i, d.n FROM $repeated, LATERAL (SELECT 1 AS n FROM DETAIL d WHERE d.message_trace_id = m.message_trace_id AND d.recipient_address IN (m.recipient_address, 'x\@y.example', 'z\@y.example') LIMIT 1) d", before => $set);
+}
+agree('nothing changes from loop to loop', "SELECT i, x.event FROM generate_series(1, 4) i LEFT JOIN LATERAL (SELECT event FROM DETAIL WHERE $one AND i > 0 OFFSET 0) x ON true",
+	before => 'SET LOCAL enable_material = off; SET LOCAL enable_memoize = off', details => 1);
 for my $mode ('force_custom_plan', 'force_generic_plan')
 {
 	$service->clear_requests;
@@ -318,7 +332,8 @@ agree('… of what is above, grouped', "SELECT t.status, d.event, count(*), max(
 agree('no row of the trace', "SELECT $shown FROM TRACE t JOIN DETAIL d $using WHERE $hours AND subject = 'no such subject'", at_least => 0, details => 0, lists => 1);
 agree('beside another table', "SELECT m.n, $shown FROM TRACE t JOIN DETAIL d $using JOIN (SELECT recipient_address AS mail, count(*) AS n FROM truth GROUP BY 1) m ON m.mail = recipient_address WHERE $hours AND t.size > 300000");
 agree('within a left join', "SELECT m.id, x.event FROM (VALUES ('$id'::uuid), (gen_random_uuid())) m (id) LEFT JOIN (SELECT message_trace_id, d.event FROM TRACE t JOIN DETAIL d $using WHERE $hours AND t.size > 100000) x ON x.message_trace_id = m.id" =~ s/gen_random_uuid\(\)/'$other_id'/r);
-agree('read again by a nested loop', "SELECT m.i, x.* FROM generate_series(1, 3) m (i), LATERAL (SELECT t.subject, d.event FROM TRACE t JOIN DETAIL d $using WHERE $hours AND t.size > 500000 AND m.i > 1 OFFSET 0) x");
+agree('read again by a nested loop', "SELECT m.i, x.* FROM generate_series(1, 3) m (i), LATERAL (SELECT t.subject, d.event FROM TRACE t JOIN DETAIL d $using WHERE $hours AND t.size > 500000 AND m.i > 1 OFFSET 0) x", before => 'SET LOCAL enable_memoize = off', details => rows_where('size > 500000'));
+agree('a correlated subquery among the conditions on the trace', "SELECT t.subject, d.event FROM TRACE t JOIN DETAIL d $using WHERE $hours AND t.size > (SELECT avg(size) FROM truth x WHERE x.recipient_address <> t.recipient_address)", at_least => 1);
 agree('a left join with details', "SELECT t.subject, d.event FROM TRACE t LEFT JOIN DETAIL d $using WHERE $hours AND t.size > 500000", details => rows_where('size > 500000'));
 agree('a lock on another table', "SELECT * FROM (SELECT t.subject, d.event FROM truth m JOIN TRACE t $using JOIN DETAIL d $using WHERE t.received >= '$from' AND t.received < '$to' AND t.size > 500000 FOR UPDATE OF m) x");
 agree('whole rows', "SELECT row_to_json(t)::text, d.event FROM (SELECT message_trace_id, recipient_address, size, received FROM TRACE) t JOIN DETAIL d $using WHERE $hours AND t.size > 500000");
