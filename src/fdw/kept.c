@@ -149,7 +149,7 @@ add(MsgTraceKept *kept, const char *question)
 static bool
 is_resumable(const MsgTraceKept *kept, const Answer *answer)
 {
-	if (answer->is_resumed || answer->count == 0)
+	if (answer->count == 0)
 		return false;
 	return kept->order != MSGTRACE_ANY_ORDER || answer->count <= MAX_KEYS;
 }

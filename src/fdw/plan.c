@@ -115,8 +115,8 @@ msgtrace_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid table_id, ForeignPath 
 	List *carried;
 
 	msgtrace_shape_from_list(&shape, linitial_node(List, path->fdw_private));
-	msgtrace_shape_finish(&shape, root, &path->path, plan->settings.page_size);
 	shape.loops = plan->correlated || path->path.param_info != NULL;
+	msgtrace_shape_finish(&shape, root, &path->path, plan->settings.page_size);
 	wide = msgtrace_loops_wide(root, &plan->table, own, reasons, plan->correlated, &values);
 	carried = list_make5(makeInteger(MSGTRACE_LIST), condition,
 						 msgtrace_plan_columns(rel, table_id, own, shape.received), reasons,

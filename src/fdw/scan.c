@@ -243,6 +243,15 @@ look_for_kept(TraceScan *scan, ExprContext *econtext)
 }
 
 static void
+stop_reading(TraceScan *scan)
+{
+	ExecClearTuple(scan->row);
+	if (scan->ordered)
+		msgtrace_ordered_clear(scan->ordered);
+	msgtrace_reading_end(&scan->reading);
+}
+
+static void
 begin_loop(TraceScan *scan, ExprContext *econtext)
 {
 	MsgTraceKeptState state;
@@ -256,7 +265,7 @@ begin_loop(TraceScan *scan, ExprContext *econtext)
 	}
 	state = look_for_kept(scan, econtext);
 	if (state != MSGTRACE_KEPT_AT_HAND)
-		msgtrace_reading_end(&scan->reading);
+		stop_reading(scan);
 	if (state != MSGTRACE_KEPT_NOTHING)
 	{
 		scan->kept_loops++;
@@ -274,44 +283,10 @@ begin_loop(TraceScan *scan, ExprContext *econtext)
 static void
 end_loop(TraceScan *scan)
 {
-	ExecClearTuple(scan->row);
-	if (scan->ordered)
-		msgtrace_ordered_clear(scan->ordered);
 	if (scan->kept)
 		msgtrace_kept_leave(scan->kept);
-	msgtrace_reading_end(&scan->reading);
+	stop_reading(scan);
 	scan->phase = BEFORE;
-}
-
-/* The rest of a slice that was sorted is kept with what was handed out of it. */
-static void
-keep_slice(TraceScan *scan)
-{
-	TupleTableSlot *row;
-
-	while (scan->ordered && (row = msgtrace_ordered_next(scan->ordered)) != NULL)
-		msgtrace_kept_put(scan->kept, row, NULL);
-}
-
-/*
- * Another loop.  It may have the same question, whatever has changed, so the
- * reading goes on until the question is known.
- */
-void
-msgtrace_rescan(ForeignScanState *node)
-{
-	TraceScan *scan = node->fdw_state;
-
-	scan->may_loop = true;
-	if (scan->phase == BEFORE || scan->phase == FILLING)
-		return;
-	if (scan->kept && scan->phase != SERVED_WIDE)
-	{
-		keep_slice(scan);
-		scan->phase = BEFORE;
-	}
-	else
-		end_loop(scan);
 }
 
 void
@@ -470,6 +445,47 @@ msgtrace_iterate_scan(ForeignScanState *node)
 	while (msgtrace_scan_poll(node) == MSGTRACE_WAIT)
 		msgtrace_pager_wait(scan->reading.pager); /* a cancel does not come back from here */
 	return node->ss.ss_ScanTupleSlot;
+}
+
+/* --------------------------------------------------------------- rescan */
+
+/*
+ * What the loop that ends has not taken is kept, too, where it has come already:
+ * the rest of a slice that was sorted, and of an answer that is one page.
+ */
+static void
+keep_what_came(TraceScan *scan)
+{
+	TupleTableSlot *row;
+
+	while (scan->ordered && (row = msgtrace_ordered_next(scan->ordered)) != NULL)
+		msgtrace_kept_put(scan->kept, row, NULL);
+	if (scan->reading.pager == NULL || scan->shape.requests > 1 ||
+		msgtrace_kept_is_complete(scan->kept))
+		return;
+	while (read_and_keep(scan, &row) == MSGTRACE_ROW)
+		;
+}
+
+/*
+ * Another loop.  It may have the same question, whatever has changed, so the
+ * reading goes on until the question is known.
+ */
+void
+msgtrace_rescan(ForeignScanState *node)
+{
+	TraceScan *scan = node->fdw_state;
+
+	scan->may_loop = true;
+	if (scan->phase == BEFORE || scan->phase == FILLING)
+		return;
+	if (scan->kept && scan->phase != SERVED_WIDE)
+	{
+		keep_what_came(scan);
+		scan->phase = BEFORE;
+	}
+	else
+		end_loop(scan);
 }
 
 bool

@@ -5,7 +5,8 @@
  *
  * A reader that may stop early is served with little read ahead of it; one that
  * probably stops after a few rows, with small pages first.  Nothing goes wrong
- * when it turns out otherwise: then it takes a request more.
+ * when it turns out otherwise: then it takes a request more.  What is read in a
+ * loop may be wanted again, so its pages are full.
  *
  *-------------------------------------------------------------------------
  */
@@ -92,7 +93,7 @@ msgtrace_shape_finish(MsgTraceShape *shape, PlannerInfo *root, const Path *path,
 	/* ours is in order for a LIMIT, and in a loop it is for one row of others */
 	shape->may_stop = path->pathkeys != NIL || path->param_info ||
 					  (streams && root->tuple_fraction > 0);
-	if (streams && rows > 0 && bms_membership(root->all_baserels) == BMS_SINGLETON)
+	if (streams && rows > 0 && !shape->loops && bms_membership(root->all_baserels) == BMS_SINGLETON)
 		shape->wanted = rows_of_the_service(shape, path,
 											rows + (is_sorted_on ? ROWS_OF_A_GROUP : 0));
 	if (shape->wanted > 0)

@@ -19,7 +19,7 @@ typedef struct MsgTraceShape
 	MsgTraceOrder order;
 	AttrNumber received; /* the column that it is sorted by; 0 without an order */
 	bool may_stop;		 /* the query may not want all rows */
-	bool loops;			 /* it may be read again, by other values of the query's */
+	bool loops;			 /* it is read again, by other values of the query's */
 	double wanted;		 /* rows of the service's after which it probably stops; 0 = all */
 
 	/* what is expected of one loop that is read to its end, or to `wanted` */
@@ -35,7 +35,7 @@ extern List *msgtrace_shape_to_list(const MsgTraceShape *shape);
 extern void msgtrace_shape_from_list(MsgTraceShape *shape, List *list);
 
 /*
- * What the whole query has to say to it.  Of the rows that the service is
+ * What the whole query has to say to it, but for `loops`, which is the caller's.  Of the rows that the service is
  * expected to send the path hands out path->rows.
  */
 extern void msgtrace_shape_finish(MsgTraceShape *shape, PlannerInfo *root, const Path *path,

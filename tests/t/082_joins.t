@@ -32,7 +32,7 @@ CREATE TABLE people AS
 	SELECT row_number() OVER (ORDER BY count(*) DESC, sender_address) AS n, sender_address AS mail
 	  FROM truth t WHERE $day GROUP BY sender_address;
 INSERT INTO people VALUES (-1, 'nobody\@nowhere.example'), (-2, NULL);
-CREATE TABLE callers AS SELECT i, mail FROM generate_series(1, 300) i JOIN people ON n = i % 4 + 1;
+CREATE TABLE callers AS SELECT i, mail FROM generate_series(1, 300) i JOIN people ON n = i % 4 + 1 ORDER BY i;
 CREATE TABLE spans AS SELECT i, '2026-05-08T00:00:00Z'::timestamptz + i * interval '1 hour' AS since FROM generate_series(0, 23) i;
 ANALYZE people; ANALYZE callers; ANALYZE spans;
 SQL
@@ -79,6 +79,25 @@ is(agree('a join inside a SubPlan', "SELECT p.n, (SELECT count(*) FROM spans s J
 is(agree('a part of the rows, again and again', "SELECT p.n FROM people p WHERE EXISTS (SELECT FROM TRACE t WHERE t.size % 40 = p.n AND $hour OFFSET 0)"), $pages, '… asks for the rest when it is wanted');
 is(agree('the first row, then more of them', "SELECT c.i, c.mail, EXISTS (SELECT FROM TRACE t WHERE t.sender_address = c.mail AND t.size % 3 <> c.i % 3 AND t.size % 60 < c.i AND $day OFFSET 0) FROM callers c"), 4, '… takes a request more per question at most');
 
+# Each caller wants a row more than the one before of the same person: first rows are kept, the rest is read.
+my $more = "SELECT c.i, v.* FROM callers c, LATERAL (SELECT count(*) AS rows, count(DISTINCT (y.message_trace_id, y.recipient_address)) AS keys, %s"
+  . " FROM (SELECT * FROM TRACE t WHERE t.sender_address = c.mail AND $day %s LIMIT c.i / 4) y) v";
+cmp_ok(agree('first rows, and more each time', sprintf($more, '0 AS sum', '')), '==', 4, '… take a request per question');
+for my $direction ('DESC', 'ASC')
+{
+	cmp_ok(agree("… in order, $direction", sprintf($more, "sum(y.size), string_agg(y.received::text, ' ' ORDER BY y.received) AS times", "ORDER BY received $direction, message_trace_id, recipient_address")), '==', 4, '… likewise');
+}
+
+# The same of answers of several pages, of two ranges in turn: by keys, or by the order.
+my $turns = "SELECT i, v.* FROM generate_series(1, 12) i, LATERAL (SELECT count(*) AS rows, count(DISTINCT (y.message_trace_id, y.recipient_address)) AS keys, %s"
+  . " FROM (SELECT * FROM TRACE t WHERE t.received >= '2026-05-08T06:00:00Z'::timestamptz + i %% 2 * interval '6 hours' AND t.received < '2026-05-08T09:00:00Z'::timestamptz + i %% 2 * interval '6 hours' AND $day %s LIMIT i * %d) y) v";
+cmp_ok(agree('several pages', sprintf($turns, '0 AS sum', '', 5)), '<=', 12, '… take a request or none per loop');
+cmp_ok(agree('… beyond what is known by keys', sprintf($turns, '0 AS sum', '', 40)), '<=', 40, '… take some more');
+for my $direction ('DESC', 'ASC')
+{
+	cmp_ok(agree("… in order, $direction", sprintf($turns, "sum(y.size), string_agg(y.received::text, ' ' ORDER BY y.received) AS times", "ORDER BY received $direction, message_trace_id, recipient_address", 50)), '<=', 14, '… are read on from where they ended');
+}
+
 # ---- more loops than was thought -----------------------------------------------------------
 
 # The planner is told that there are few people; a reading of all takes 20 requests.
@@ -98,5 +117,30 @@ for my $work_mem ('4MB', '64kB')
 }
 cmp_ok(agree('a query that may not ask for both', $join, set => { %{ $loops{set} }, 'o365_msgtrace.max_requests_per_query' => $people + 5 }), '<=', 2 * $wide + 2, '… asks as it may');
 is(agree('… nor for the wide reading', $join =~ s/2026-05-09T/2026-05-10T/r . ' AND p.n BETWEEN 1 AND 45', set => { %{ $loops{set} }, 'o365_msgtrace.max_requests_per_query' => 60 }), 45, '… goes on one by one');
+
+# ---- rows that others change meanwhile -------------------------------------------------------
+
+# What was locked late is checked again (EvalPlanQual), with the rows of the trace at hand.
+$node->sql("CREATE TABLE locked AS SELECT * FROM people WHERE n BETWEEN 1 AND 3; ANALYZE locked");
+my $expected = $node->sql("SELECT p.n + (p.n = 2)::int * 100, t.message_trace_id, t.recipient_address FROM locked p JOIN truth t ON t.sender_address = p.mail WHERE $day AND p.n <> 3 ORDER BY 1, 2, 3");
+my ($one, $other) = map { $node->session } 1 .. 2;
+$one->sql("BEGIN; UPDATE locked SET n = 102 WHERE n = 2; UPDATE locked SET mail = 'nobody\@nowhere.example' WHERE n = 3");
+$other->send("SELECT n, message_trace_id, recipient_address FROM (SELECT p.n, t.message_trace_id, t.recipient_address FROM locked p JOIN mail.message_trace t ON t.sender_address = p.mail WHERE $day FOR UPDATE OF p) x ORDER BY 1, 2, 3");
+$node->wait_until("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = " . $other->pid . " AND wait_event_type = 'Lock')");
+$one->sql('COMMIT');
+is($other->receive =~ s/\n\z//r, $expected, 'a lock that waited sees the rows of the trace and those of others as they are now');
+$_->quit for $one, $other;
+
+# ---- what is kept is let go ---------------------------------------------------------------------
+
+my $session = $node->session;
+my $many = "SELECT sum((SELECT count(*) FROM mail.message_trace t WHERE t.received >= s.at AND t.received < s.at + interval '5 min')) FROM"
+  . " (SELECT '2026-05-08T00:00:00Z'::timestamptz + i * interval '5 min' AS at FROM generate_series(1, %d) i) s";
+$session->sql('SET o365_msgtrace.max_requests_per_query = 0');
+$session->sql(sprintf $many, 150) for 1 .. 3;
+my $before = $node->backend_memory($session->pid);
+$session->sql(sprintf $many, 280) for 1 .. 5;
+cmp_ok($node->backend_memory($session->pid) - $before, '<', 8000, 'kept rows do not add up from query to query (kB)');
+$session->quit;
 
 done_testing();

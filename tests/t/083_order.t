@@ -72,4 +72,69 @@ for my $shuffle (0, 1)
 	cmp_ok(agree("$how: … with a condition", "SELECT max(received), min(received) FROM TRACE WHERE $days AND status = 'failed'"), '<=', 42, '… for no more than all of it');
 }
 
+# ---- joins, loops, parts of a table -------------------------------------------------------
+
+$node->sql(<<"SQL");
+CREATE INDEX ON truth (sender_address); CREATE INDEX ON truth (received);
+CREATE TABLE people AS SELECT row_number() OVER (ORDER BY count(*) DESC, sender_address) AS n, sender_address AS mail
+	FROM truth WHERE $days GROUP BY 2 ORDER BY 1 LIMIT 40;
+CREATE TABLE marks AS SELECT DISTINCT received AS at FROM truth WHERE received >= '2026-05-08T23:00:00Z' AND received < '2026-05-09T00:00:00Z' ORDER BY 1 LIMIT 20;
+CREATE VIEW two AS SELECT received, message_trace_id, recipient_address FROM mail.message_trace
+	UNION ALL SELECT received + interval '0.5 s', message_trace_id, recipient_address FROM truth;
+CREATE VIEW two_true AS SELECT received, message_trace_id, recipient_address FROM truth
+	UNION ALL SELECT received + interval '0.5 s', message_trace_id, recipient_address FROM truth;
+CREATE TABLE parts (LIKE truth) PARTITION BY RANGE (received);
+CREATE TABLE parts_old PARTITION OF parts FOR VALUES FROM (MINVALUE) TO ('2026-05-08T10:00:00Z');
+INSERT INTO parts SELECT * FROM truth WHERE received < '2026-05-08T10:00:00Z';
+CREATE FOREIGN TABLE parts_new PARTITION OF parts FOR VALUES FROM ('2026-05-08T10:00:00Z') TO (MAXVALUE) SERVER tenant;
+ANALYZE;
+SQL
+my $hour = "received >= '2026-05-08T23:00:00Z' AND received < '2026-05-09T00:00:00Z'";
+cmp_ok(agree('the newest that match another table', "SELECT t.received, p.n FROM TRACE t JOIN people p ON p.mail = t.sender_address WHERE $days ORDER BY t.received DESC, p.n, message_trace_id, recipient_address LIMIT 10"),
+	'<=', 44, '… for no more than a reading of all');
+agree('a merge join by the time', "SELECT m.at, t.message_trace_id, t.recipient_address FROM marks m JOIN TRACE t ON t.received = m.at WHERE t.$hour ORDER BY 1, 2, 3" =~ s/AND received/AND t.received/r,
+	set => { enable_hashjoin => 'off', enable_nestloop => 'off' });
+agree('the last mail of each', "SELECT p.n, v.* FROM people p, LATERAL (SELECT received, message_trace_id FROM TRACE t WHERE t.sender_address = p.mail AND $days ORDER BY received DESC, message_trace_id LIMIT 2) v WHERE p.n < 4 ORDER BY 1, 2, 3");
+agree('the first before each of another table', "SELECT m.at, (SELECT max(received) FROM TRACE t WHERE t.received < m.at AND t.received > m.at - interval '1 hour') FROM marks m ORDER BY 1");
+$service->clear_requests;
+is($node->sql('SELECT * FROM two WHERE ' . $days . ' ORDER BY received DESC, message_trace_id, recipient_address LIMIT 30'), $node->sql('SELECT * FROM two_true WHERE ' . $days . ' ORDER BY received DESC, message_trace_id, recipient_address LIMIT 30'), 'UNION ALL in order');
+cmp_ok(scalar $service->list_requests, '<=', 2, '… for two requests');
+for my $direction ('DESC', 'ASC')
+{
+	my $order = sprintf $total, $direction;
+	$service->clear_requests;
+	is($node->sql("SELECT received, message_trace_id FROM parts WHERE received < '2026-05-09Z' AND received > '2026-05-08T09:30:00Z' ORDER BY $order LIMIT 15"),
+		$node->sql("SELECT received, message_trace_id FROM truth WHERE received < '2026-05-09Z' AND received > '2026-05-08T09:30:00Z' ORDER BY $order LIMIT 15"), "partitions in order, $direction");
+	cmp_ok(scalar $service->list_requests, '<=', 2, '… for two requests');
+}
+agree('a lock does not matter', "SELECT received FROM (SELECT received FROM TRACE t WHERE $days ORDER BY received DESC LIMIT 5 FOR UPDATE) x");
+agree('a CTE', "WITH t AS (SELECT received, size FROM TRACE WHERE $days ORDER BY received DESC LIMIT 40) SELECT count(*), sum(size) FROM t");
+is($node->sql("PREPARE p(int) AS SELECT received FROM mail.message_trace WHERE $days ORDER BY received DESC LIMIT \$1; SET plan_cache_mode = force_generic_plan; EXECUTE p(7)"),
+	$node->sql("SELECT received FROM truth WHERE $days ORDER BY received DESC LIMIT 7"), 'a LIMIT that the planner does not know');
+
+# A column that rounds the time, or shows it otherwise, has no order of ours.
+$node->sql(q{CREATE FOREIGN TABLE mail.other (seconds timestamptz(0) OPTIONS (field 'receivedDateTime'), day date OPTIONS (field 'receivedDateTime'), received timestamptz, recipient_address text) SERVER tenant});
+is($node->sql("SELECT seconds, recipient_address FROM mail.other WHERE $hour ORDER BY seconds DESC, recipient_address LIMIT 20"),
+	$node->sql("SELECT received::timestamptz(0), recipient_address FROM truth WHERE $hour ORDER BY 1 DESC, 2 LIMIT 20"), 'a time that is rounded');
+is($node->sql("SELECT received FROM mail.other WHERE $hour ORDER BY day, received LIMIT 3"), $node->sql("SELECT received FROM truth WHERE $hour ORDER BY 1 LIMIT 3"), 'a date');
+
+# ---- cursors ---------------------------------------------------------------------------------
+
+my $session = $node->session;
+my $newest = "FROM %s WHERE $days ORDER BY received DESC, message_trace_id, recipient_address";
+$service->clear_requests;
+$session->sql('BEGIN; DECLARE c CURSOR FOR SELECT received ' . sprintf $newest, 'mail.message_trace');
+is($session->sql('FETCH 20 FROM c'), $node->sql('SELECT received ' . sprintf($newest, 'truth') . ' LIMIT 20'), 'a cursor in order');
+cmp_ok(scalar $service->list_requests, '<=', 2, '… asks as it is read');
+is($session->sql('FETCH 2500 FROM c'), $node->sql('SELECT received ' . sprintf($newest, 'truth') . ' LIMIT 2500 OFFSET 20'), '… and goes on');
+is($session->sql_error('FETCH BACKWARD 1 FROM c')->{sqlstate}, '55000', '… but not back');
+$session->sql('ROLLBACK; BEGIN; DECLARE s SCROLL CURSOR FOR SELECT received ' . sprintf $newest, 'mail.message_trace');
+my $first = $session->sql('FETCH 1500 FROM s');
+is($first, $node->sql('SELECT received ' . sprintf($newest, 'truth') . ' LIMIT 1500'), 'a scroll cursor in order');
+$session->sql('MOVE BACKWARD ALL FROM s');
+is($session->sql('FETCH 1500 FROM s'), $first, '… and again');
+is($session->sql('FETCH BACKWARD 1 FROM s'), (split /\n/, $first)[1498], '… and one back');
+$session->sql('COMMIT');
+$session->quit;
+
 done_testing();
