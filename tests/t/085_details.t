@@ -283,6 +283,10 @@ for my $concurrency (1, 3, 5)
 		$waiting->quit;
 		$service->clear_faults;
 	}
+	$service->clear_requests;
+	$service->fault({ on => 'detail', fault => 'hang' });
+	$node->sql_error("SELECT * FROM mail.message_trace_detail WHERE $many", set => { statement_timeout => '500ms' });
+	is(scalar(my @asked = $service->detail_requests), $concurrency, '… also when only the first one waits for its answer');
 	$node->sql('ALTER FOREIGN TABLE mail.message_trace_detail OPTIONS (DROP max_concurrency)');
 }
 $service->fault({ on => 'detail', fault => 'delay', ms => 400 });
@@ -309,6 +313,7 @@ like(
 
 # ---- a message trace joined with its details -------------------------------------------------
 
+my ($many_id, $of_many) = split /\|/, $node->sql('SELECT message_trace_id, min(recipient_address) FROM truth GROUP BY 1 HAVING count(*) > 1 ORDER BY count(*), 1 LIMIT 1');
 my $using = 'USING (message_trace_id, recipient_address)';
 my $shown = 't.received, t.subject, t.status, message_trace_id, recipient_address, d.event_time, d.event, d.action, d.detail, d.data, d.message_id';
 
@@ -329,6 +334,16 @@ agree('one recipient', "SELECT $shown FROM TRACE t JOIN DETAIL d $using WHERE $h
 agree('one delivery, named on either side', "SELECT t.size, d.event FROM TRACE t JOIN DETAIL d $using WHERE $hours AND t.message_trace_id = '$id' AND d.recipient_address = '$recipient'", details => 1);
 agree('the keys compared one by one, and no column but a count', "SELECT count(*) FROM DETAIL d, TRACE t WHERE $hours AND d.recipient_address = t.recipient_address AND t.message_trace_id = d.message_trace_id AND t.size > 100000");
 agree('… of what is above, grouped', "SELECT t.status, d.event, count(*), max(d.event_time - t.received) FROM TRACE t JOIN DETAIL d $using WHERE $hours AND t.size > 100000 GROUP BY 1, 2");
+agree('joined by one part only', "SELECT t.recipient_address AS r, t.received, d.event, d.event_time FROM TRACE t JOIN DETAIL d ON d.message_trace_id = t.message_trace_id AND d.recipient_address = '$of_many' WHERE $hours AND t.message_trace_id = '$many_id'", at_least => 2, details => 1);
+agree('joined crosswise', "SELECT t.subject, d.event FROM TRACE t JOIN DETAIL d ON d.message_trace_id = t.message_trace_id AND d.recipient_address = t.sender_address WHERE $hours AND t.size > 500000", at_least => 0);
+agree('three of them', "SELECT t.subject, d.event, e.event AS after FROM TRACE t JOIN DETAIL d $using JOIN DETAIL e $using WHERE $hours AND t.size > 1000000 AND d.event_time < e.event_time");
+is(
+	$node->sql("SELECT count(*) FROM mail.message_trace t JOIN older.message_trace_detail d $using WHERE $hours AND t.size > 1000000"),
+	$node->sql("SELECT count(*) FROM truth t JOIN detail_truth d $using WHERE $hours AND t.size > 1000000"), 'of two servers');
+$node->sql('CREATE FOREIGN TABLE mail.as_text (message_trace_id text, recipient_address varchar, event text) SERVER tenant OPTIONS ("table" \'message_trace_detail\')');
+is(
+	$node->sql("SELECT count(*) FROM mail.message_trace t JOIN mail.as_text d ON d.message_trace_id = t.message_trace_id::text AND d.recipient_address = t.recipient_address WHERE $hours AND t.size > 1000000"),
+	$node->sql("SELECT count(*) FROM truth t JOIN detail_truth d $using WHERE $hours AND t.size > 1000000"), 'columns of other types');
 agree('no row of the trace', "SELECT $shown FROM TRACE t JOIN DETAIL d $using WHERE $hours AND subject = 'no such subject'", at_least => 0, details => 0, lists => 1);
 agree('beside another table', "SELECT m.n, $shown FROM TRACE t JOIN DETAIL d $using JOIN (SELECT recipient_address AS mail, count(*) AS n FROM truth GROUP BY 1) m ON m.mail = recipient_address WHERE $hours AND t.size > 300000");
 agree('within a left join', "SELECT m.id, x.event FROM (VALUES ('$id'::uuid), (gen_random_uuid())) m (id) LEFT JOIN (SELECT message_trace_id, d.event FROM TRACE t JOIN DETAIL d $using WHERE $hours AND t.size > 100000) x ON x.message_trace_id = m.id" =~ s/gen_random_uuid\(\)/'$other_id'/r);
