@@ -74,6 +74,15 @@ EXECUTE explained($$FULL JOIN wanted w ON d.message_trace_id = w.id AND d.recipi
 
 EXPLAIN (VERBOSE, COSTS OFF) SELECT event FROM message_trace_detail WHERE message_trace_id = :id AND recipient_address = 'a@b.example' AND event_time > now();
 EXPLAIN (VERBOSE, COSTS OFF) SELECT count(*) FROM message_trace_detail;
+CREATE FUNCTION plan_of(query text) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+	plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (VERBOSE, FORMAT json) ' || query INTO plan;
+	RETURN plan -> 0 -> 'Plan';
+END $$;
+SELECT p -> 'Node Type' AS node, p -> 'Deliveries' AS deliveries, p -> 'Expected Requests' AS requests, p -> 'Plan Rows' AS rows
+  FROM plan_of($$SELECT event FROM message_trace_detail WHERE message_trace_id = '00000000-0000-4000-8000-000000000001' AND recipient_address IN ('a@b.example', 'c@b.example')$$) p;
 
 -- without keys: an error when it is run, and with none to be found no request
 SELECT count(*) FROM message_trace_detail;  -- ERROR
@@ -89,6 +98,34 @@ SELECT count(*) FROM message_trace_detail WHERE message_trace_id::text = 'no id'
 SELECT count(*) FROM message_trace_detail WHERE false;
 
 INSERT INTO message_trace_detail (event) VALUES ('x');  -- ERROR
+
+-- joined with the message trace: one scan, where each row is joined with its own details
+IMPORT FOREIGN SCHEMA exchange LIMIT TO (message_trace) FROM SERVER regress_details INTO regress_details;
+EXPLAIN (VERBOSE, COSTS OFF)
+SELECT t.subject, d.event FROM message_trace t JOIN message_trace_detail d USING (message_trace_id, recipient_address)
+ WHERE t.sender_address = 'a@b.example' AND t.size > 1000 AND d.event <> 'Receive' AND d.event_time > t.received;
+EXPLAIN (COSTS OFF)
+SELECT count(*) FROM message_trace t JOIN message_trace_detail d ON d.message_trace_id = t.message_trace_id AND d.recipient_address = 'a@b.example' AND t.recipient_address = 'a@b.example';
+-- else it is a nested loop
+CREATE FUNCTION is_one_scan(query text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		IF line ~ 'Relations: ' THEN
+			RETURN true;
+		END IF;
+	END LOOP;
+	RETURN false;
+END $$;
+SELECT how, is_one_scan(query) FROM (VALUES
+	('both parts', 'SELECT t.size FROM message_trace t JOIN message_trace_detail d USING (message_trace_id, recipient_address)'),
+	('left join', 'SELECT t.size FROM message_trace t LEFT JOIN message_trace_detail d USING (message_trace_id, recipient_address)'),
+	('one part', 'SELECT t.size FROM message_trace t JOIN message_trace_detail d USING (message_trace_id)'),
+	('crosswise', 'SELECT t.size FROM message_trace t JOIN message_trace_detail d ON d.message_trace_id = t.message_trace_id AND d.recipient_address = t.sender_address'),
+	('whole row', 'SELECT t FROM message_trace t JOIN message_trace_detail d USING (message_trace_id, recipient_address)'),
+	('system column', 'SELECT d.tableoid FROM message_trace t JOIN message_trace_detail d USING (message_trace_id, recipient_address)'),
+	('locked row', 'SELECT 1 FROM message_trace t JOIN message_trace_detail d USING (message_trace_id, recipient_address), wanted w FOR UPDATE OF w')) q (how, query);
 
 SET client_min_messages = warning;
 DROP SERVER regress_details CASCADE;

@@ -202,8 +202,10 @@ msgtrace_detail_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid table_id,
 	const DetailRelation *detail = rel->fdw_private;
 	List *values;
 	List *keys = msgtrace_detail_keys_make(root, &detail->table, clauses, &values);
-	List *carried = list_make3(makeInteger(MSGTRACE_DETAIL), keys,
-							   msgtrace_plan_columns(rel, table_id, clauses, InvalidAttrNumber));
+	double requests = msgtrace_detail_keys_estimate(root, keys, values) * detail->requests_per_key;
+	List *carried = list_make4(makeInteger(MSGTRACE_DETAIL), keys,
+							   msgtrace_plan_columns(rel, table_id, clauses, InvalidAttrNumber),
+							   makeFloat(psprintf("%.0f", requests)));
 
 	/* every condition is checked again by the executor */
 	return make_foreignscan(tlist, extract_actual_clauses(clauses, false), rel->relid, values,

@@ -16,9 +16,10 @@
 /* Members of its fdw_private; fdw_exprs are the values of the keys. */
 enum
 {
-	MSGTRACE_DETAIL_PLAN_KIND,	 /* Integer: MSGTRACE_DETAIL */
-	MSGTRACE_DETAIL_PLAN_KEYS,	 /* see detail_keys.h; NIL = there are none */
-	MSGTRACE_DETAIL_PLAN_COLUMNS /* integer list of the columns needed */
+	MSGTRACE_DETAIL_PLAN_KIND,	  /* Integer: MSGTRACE_DETAIL */
+	MSGTRACE_DETAIL_PLAN_KEYS,	  /* see detail_keys.h; NIL = there are none */
+	MSGTRACE_DETAIL_PLAN_COLUMNS, /* integer list of the columns needed */
+	MSGTRACE_DETAIL_PLAN_REQUESTS /* Float: expected of one loop */
 };
 
 extern void msgtrace_detail_get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid table_id);

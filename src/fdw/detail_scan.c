@@ -165,6 +165,10 @@ explain_keys(ForeignScan *plan, ExplainState *es)
 						keys ? msgtrace_detail_keys_describe(keys, plan->fdw_exprs, context)
 							 : "not known: the scan will fail",
 						es);
+	if (es->costs && keys)
+		ExplainPropertyFloat("Expected Requests", NULL,
+							 floatVal(list_nth(plan->fdw_private, MSGTRACE_DETAIL_PLAN_REQUESTS)),
+							 0, es);
 }
 
 static void

@@ -276,6 +276,7 @@ msgtrace_join_get_plan(PlannerInfo *root, RelOptInfo *joined, List *tlist, Plan 
 	carried = lappend(carried, makeInteger(list_length(values)));
 	carried = lappend(carried, columns_of(&join->trace, columns));
 	carried = lappend(carried, columns_of(&join->detail, columns));
+	carried = lappend(carried, makeFloat(psprintf("%.0f", join->trace.rel->rows)));
 
 	/* the trace's own conditions are checked before a detail is asked for */
 	return make_foreignscan(tlist, then, 0, list_concat_copy(values, first), carried, columns, NIL,

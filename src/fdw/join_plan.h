@@ -20,12 +20,13 @@
  */
 enum
 {
-	MSGTRACE_JOIN_PLAN_KIND,		  /* Integer: MSGTRACE_JOIN */
-	MSGTRACE_JOIN_PLAN_TABLES,		  /* Oids: the trace, the details */
-	MSGTRACE_JOIN_PLAN_CONDITION,	  /* what the list is asked by, see condition.h */
-	MSGTRACE_JOIN_PLAN_VALUES,		  /* Integer: how many of fdw_exprs are its values */
-	MSGTRACE_JOIN_PLAN_TRACE_COLUMNS, /* by column of the scan: its number there, or 0 */
-	MSGTRACE_JOIN_PLAN_DETAIL_COLUMNS /* likewise */
+	MSGTRACE_JOIN_PLAN_KIND,		   /* Integer: MSGTRACE_JOIN */
+	MSGTRACE_JOIN_PLAN_TABLES,		   /* Oids: the trace, the details */
+	MSGTRACE_JOIN_PLAN_CONDITION,	   /* what the list is asked by, see condition.h */
+	MSGTRACE_JOIN_PLAN_VALUES,		   /* Integer: how many of fdw_exprs are its values */
+	MSGTRACE_JOIN_PLAN_TRACE_COLUMNS,  /* by column of the scan: its number there, or 0 */
+	MSGTRACE_JOIN_PLAN_DETAIL_COLUMNS, /* likewise */
+	MSGTRACE_JOIN_PLAN_DELIVERIES	   /* Float: expected */
 };
 
 extern void msgtrace_join_get_paths(PlannerInfo *root, RelOptInfo *joined, RelOptInfo *outer,

@@ -381,6 +381,9 @@ explain_plan(ForeignScan *plan, ExplainState *es)
 		ExplainPropertyText(
 			"Filter Before Details",
 			deparse_expression((Node *) make_ands_explicit(first), context, true, false), es);
+	if (es->costs)
+		ExplainPropertyFloat("Expected Deliveries", NULL,
+							 floatVal(list_nth(carried, MSGTRACE_JOIN_PLAN_DELIVERIES)), 0, es);
 }
 
 static void
