@@ -60,13 +60,14 @@ msgtrace_ordered_put(MsgTraceOrdered *ordered, TupleTableSlot *slot)
 	tuplesort_puttupleslot(ordered->sort, slot);
 }
 
-void
+bool
 msgtrace_ordered_sort(MsgTraceOrdered *ordered)
 {
 	if (ordered->sort == NULL)
-		return;
+		return false;
 	tuplesort_performsort(ordered->sort);
 	ordered->is_sorted = true;
+	return true;
 }
 
 void

@@ -20,9 +20,9 @@ typedef struct MsgTraceOrdered MsgTraceOrdered;
 extern MsgTraceOrdered *msgtrace_ordered_create(TupleDesc desc, AttrNumber received,
 												MsgTraceOrder order);
 
-/* Take a row of the slice; sort what was taken; hand it out row by row. */
+/* Take a row of the slice; sort what was taken (false: nothing); hand it out row by row. */
 extern void msgtrace_ordered_put(MsgTraceOrdered *ordered, TupleTableSlot *slot);
-extern void msgtrace_ordered_sort(MsgTraceOrdered *ordered);
+extern bool msgtrace_ordered_sort(MsgTraceOrdered *ordered);
 
 /* The next row of the sorted slice, or NULL; valid until the next call. */
 extern TupleTableSlot *msgtrace_ordered_next(MsgTraceOrdered *ordered);

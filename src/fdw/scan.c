@@ -334,10 +334,10 @@ next_in_order(TraceScan *scan, TupleTableSlot **row)
 
 		if (result == MSGTRACE_ROW)
 			msgtrace_ordered_put(scan->ordered, scan->row);
-		else if (result == MSGTRACE_SLICE)
-			msgtrace_ordered_sort(scan->ordered);
-		else
+		else if (result != MSGTRACE_SLICE && result != MSGTRACE_END)
 			return result;
+		else if (!msgtrace_ordered_sort(scan->ordered) && result == MSGTRACE_END)
+			return MSGTRACE_END;
 	}
 	return MSGTRACE_ROW;
 }
