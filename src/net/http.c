@@ -11,8 +11,9 @@
  *
  * Lifetimes: a loop is owned by the memory context of its scan through a reset
  * callback.  A scan that ends in order gives it back with msgtrace_http_close,
- * and the backend keeps one such loop with its open connections; a loop whose
- * scan failed is destroyed, since nobody knows what its connections carry.
+ * and the backend keeps a few such loops with their open connections, as many as
+ * a scan has requests in flight; a loop whose scan failed is destroyed, since
+ * nobody knows what its connections carry.
  *
  *-------------------------------------------------------------------------
  */
@@ -59,8 +60,12 @@ struct MsgTraceHttp
 	MemoryContextCallback *owner; /* NULL in the pool */
 };
 
-/* The loop of the scan that ended last, for the next one. */
-static MsgTraceHttp *idle_loop = NULL;
+/* Each holds descriptors of the process: what is beyond the usual is let go. */
+#define MAX_IDLE_LOOPS 4
+
+/* The loops of scans that have ended, for the next ones; the last one on top. */
+static MsgTraceHttp *idle_loops[MAX_IDLE_LOOPS];
+static int idle_count = 0;
 
 static void
 forget_answer(MsgTraceHttp *http)
@@ -246,8 +251,7 @@ msgtrace_http_open(MemoryContext context, MsgTraceStatus *status)
 	ownership->callback.arg = &ownership->http;
 	MemoryContextRegisterResetCallback(context, &ownership->callback);
 
-	ownership->http = idle_loop ? idle_loop : create();
-	idle_loop = NULL;
+	ownership->http = idle_count > 0 ? idle_loops[--idle_count] : create();
 	if (ownership->http == NULL)
 	{
 		status->fault = MSGTRACE_NO_CLIENT;
@@ -264,7 +268,7 @@ msgtrace_http_close(MsgTraceHttp *http)
 
 	ownership->http = NULL;
 	http->owner = NULL;
-	if (http->in_flight || idle_loop)
+	if (http->in_flight || idle_count == MAX_IDLE_LOOPS)
 	{
 		destroy(http);
 		return;
@@ -273,7 +277,7 @@ msgtrace_http_close(MsgTraceHttp *http)
 	msgtrace_http_set_alarm(http, -1);
 	forget_answer(http);
 	msgtrace_body_free(&http->body);
-	idle_loop = http;
+	idle_loops[idle_count++] = http;
 }
 
 /* -------------------------------------------------------------- requests */
