@@ -136,6 +136,7 @@ begin_loop(ForeignScanState *node, JoinScan *scan)
 	question.order = MSGTRACE_ANY_ORDER;
 	question.may_stop = true; /* each row costs a request of its own: no need to hurry ahead */
 	question.wanted = 0;
+	question.concurrency = 1; /* the details have the others */
 	MemoryContextSwitchTo(before);
 	msgtrace_reading_begin(&scan->trace, &question);
 	msgtrace_detail_reading_begin(&scan->details, "those of the rows of that message trace");
