@@ -11,11 +11,10 @@
  */
 #include "fdw/ordered.h"
 
+#include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "utils/tuplesort.h"
 #include "utils/typcache.h"
-
-#include "catalog/pg_type_d.h"
 
 struct MsgTraceOrdered
 {

@@ -12,6 +12,7 @@
  */
 #include "fdw/paths.h"
 
+#include "access/stratnum.h"
 #include "catalog/pg_type_d.h"
 #include "fdw/shape.h"
 #include "net/compat.h"
