@@ -307,6 +307,22 @@ for my $way ([ 'shared', 'graph' ], [ 'separate', 'graph graph:detail' ])
 }
 refused('none', qr/"shared", "separate"/);
 
+# How many details are asked for while none is answered.
+sub in_flight
+{
+	my ($name) = @_;
+	my $keys = join ', ', map { "('00000000-0000-4000-8000-00000000000$_', 'ada\@contoso.com')" } 1 .. 9;
+	$service->clear_requests;
+	$service->fault({ on => 'detail', fault => 'hang', count => 9 });
+	$node->sql_error("SELECT count(*) FROM $name.message_trace_detail WHERE (message_trace_id, recipient_address) IN ($keys)", set => { statement_timeout => '500ms' });
+	$service->clear_faults;
+	return scalar(my @asked = $service->detail_requests);
+}
+
+option('server max_concurrency');
+works(in_flight(server()) == 3 && in_flight(server(max_concurrency => 5)) == 5 && in_flight(server(max_concurrency => 1)) == 1, 'so many requests are in flight');
+refused('11', qr/from 1 to 10/);
+
 option('server max_response_size');
 $error = error_of(server(max_response_size => '2kB'));
 works($error->{sqlstate} eq 'HV000' && $error->{message} =~ /larger than max_response_size/, 'a longer body is an error');
@@ -533,10 +549,20 @@ option('foreign table rows_per_day');
 works(estimate(server(rows_per_day => 1000, table_options => { rows_per_day => 1000000 })) > 100 * estimate(server(rows_per_day => 1000)), "the table's goes first");
 refused('many', qr/whole number/);
 
+option('foreign table max_concurrency');
+my $limited = server(max_concurrency => 4);
+$node->sql("ALTER FOREIGN TABLE $limited.message_trace_detail OPTIONS (ADD max_concurrency '2')");
+works(in_flight($limited) == 2, "the table's goes first");
+refused('0', qr/from 1 to 10/);
+
 option('foreign table table');
 $node->sql("CREATE FOREIGN TABLE s1.named (received timestamptz, sender_address text) SERVER s1 OPTIONS (\"table\" 'message_trace')");
 works($node->sql("SELECT count(*) FROM s1.named WHERE $day") == $count, 'message_trace is the list');
-refused('mail', qr/"message_trace"/);
+$node->sql("CREATE FOREIGN TABLE s1.told (message_trace_id uuid, recipient_address text) SERVER s1 OPTIONS (\"table\" 'message_trace_detail')");
+$service->clear_requests;
+$node->sql("SELECT count(*) FROM s1.told WHERE message_trace_id = '00000000-0000-4000-8000-000000000000' AND recipient_address = 'x'");
+works((my @details = $service->detail_requests) == 1, 'message_trace_detail is what happened to a delivery');
+refused('mail', qr/"message_trace", "message_trace_detail"/);
 
 option('column field');
 $node->sql("CREATE FOREIGN TABLE s1.other_names (at timestamptz OPTIONS (field 'receivedDateTime'), von text OPTIONS (field 'senderAddress')) SERVER s1");
