@@ -27,7 +27,7 @@ $node->create_server($service, %usual, name => 'reporting', schema => 'reporting
 	api => 'reporting', report_url => $service->report_url('reporting'));
 for my $server (qw(graph reporting))
 {
-	$node->sql("IMPORT FOREIGN SCHEMA exchange FROM SERVER $server INTO public;"
+	$node->sql("IMPORT FOREIGN SCHEMA exchange LIMIT TO (message_trace) FROM SERVER $server INTO public;"
 		  . "ALTER FOREIGN TABLE public.message_trace RENAME TO ${server}_reject;"
 		  . "ALTER FOREIGN TABLE ${server}_reject OPTIONS (ADD on_bad_row 'reject')");
 }
