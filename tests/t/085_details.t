@@ -303,6 +303,7 @@ $service->clear_faults;
 
 # ---- what is told of a scan -----------------------------------------------------------------
 
+is($node->sql("$detail; SELECT requests, pages, rows FROM o365_msgtrace.server_stats WHERE server = 'tenant'") =~ s/.*\n//sr, '1|1|' . $node->sql("SELECT count(*) FROM detail_truth WHERE $one"), 'view server_stats');
 is($node->sql("$detail; SELECT asked_from, complete, requests, pages, rows FROM o365_msgtrace.last_scan()") =~ s/.*\n//sr, '|t|1|1|' . $node->sql("SELECT count(*) FROM detail_truth WHERE $one"), 'last_scan()');
 like(
 	$node->explain("SELECT * FROM mail.message_trace_detail WHERE message_trace_id IN ('$id', '$other_id') AND recipient_address = '$recipient'", 'VERBOSE, ANALYZE, COSTS OFF'),
