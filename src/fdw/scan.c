@@ -231,6 +231,7 @@ static MsgTraceKeptState
 look_for_kept(TraceScan *scan, ExprContext *econtext)
 {
 	MsgTraceQuestion question;
+	MsgTraceKeptState state;
 
 	if (!scan->may_loop)
 		return MSGTRACE_KEPT_NOTHING;
@@ -239,7 +240,11 @@ look_for_kept(TraceScan *scan, ExprContext *econtext)
 	MemoryContextReset(scan->question_context);
 	make_question(scan, &question, scan->question_context, scan->condition, scan->value_states,
 				  econtext);
-	return msgtrace_kept_begin(scan->kept, &question);
+	state = msgtrace_kept_begin(scan->kept, &question);
+	if (question.count > 0)
+		return state;
+	msgtrace_kept_complete(scan->kept); /* no row can satisfy it, and nothing is asked */
+	return MSGTRACE_KEPT_ALL;
 }
 
 static void
