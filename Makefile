@@ -126,6 +126,9 @@ OBJS = \
 	src/trace/bad_row.o \
 	src/trace/rejects.o \
 	src/trace/row.o \
+	src/trace/lanes.o \
+	src/trace/strand.o \
+	src/trace/bundle.o \
 	src/trace/pager.o \
 	src/trace/range.o \
 	src/trace/keyset.o \

@@ -571,8 +571,8 @@ msgtrace_session_poll(MsgTraceSession *session)
  * cursor that failed in a subtransaction; its slot and its place in the queue
  * must not.
  */
-static void
-give_up(MsgTraceSession *session)
+void
+msgtrace_session_give_up(MsgTraceSession *session)
 {
 	msgtrace_http_cancel(session->http);
 	msgtrace_budget_release(session->budget);
@@ -599,7 +599,7 @@ msgtrace_session_wait_any(MsgTraceSession *const *sessions, int count)
 	PG_CATCH();
 	{
 		for (int i = 0; i < count; i++)
-			give_up(sessions[i]);
+			msgtrace_session_give_up(sessions[i]);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

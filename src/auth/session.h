@@ -99,6 +99,9 @@ extern void msgtrace_session_wait(MsgTraceSession *session);
 /* The same of several, at most MSGTRACE_MAX_HTTPS: until there is something to poll one of them for. */
 extern void msgtrace_session_wait_any(MsgTraceSession *const *sessions, int count);
 
+/* Drop what is in flight, for good: it holds nothing of the budget any more. */
+extern void msgtrace_session_give_up(MsgTraceSession *session);
+
 /* The answer, whatever its HTTP status below 500 but 401 and 429. */
 extern const MsgTraceHttpReply *msgtrace_session_reply(MsgTraceSession *session);
 

@@ -535,7 +535,6 @@ msgtrace_question_make(MsgTraceQuestion *question, List *condition, const MsgTra
 	forget_statuses(&all);
 	absorb(&all);
 	choose(&all, &making.prices);
-	merge_all(&all); /* the pager reads one query */
 	notes->is_wide = notes->is_wide || (all.count == 1 && asked_apart > 1);
 	memset(question, 0, sizeof(*question));
 	question->page_size = settings->page_size;

@@ -1,28 +1,29 @@
 /*-------------------------------------------------------------------------
  *
  * pager.c
- *		A TraceQuery answered row by row: slices, pages, links.
+ *		A question answered row by row: slices, requests in flight, pages.
  *
- * The range is cut into slices, a slice is read page by page along the
- * service's links, and a page is delivered when all of it has been read:
+ * The range is cut into slices, and each slice is read by a bundle of strands,
+ * one for each query.  Lanes fetch the next pages of the strands, those of the
+ * first slice first; pages are handed out in the order of the slices:
  *
- *		SIGNING_IN --> CUTTING --> FETCHING --> DELIVERING --> FETCHING (link)
- *						  ^                          |
- *						  +------ slice is whole ----+
+ *		UNSTARTED --> SIGNING_IN --> READING --> FINISHED
  *
- * A link that is refused, repeats or does not end costs no row: the part of the
- * slice at hand is read again in two halves, and the slice's keyset drops what
- * was delivered before.  Parts stand on a stack, newest on top.
+ * Two manners of reading.  One that will go to the end has all lanes busy with
+ * long slices, which waste least: each ends with a page that is not full.  One
+ * that may stop has slices of a page, and asks for few pages ahead of its reader.
  *
- * Memory: one page at a time, and the keys of one slice.
+ * Memory: the pages of the slices in flight, and their keys.
  *
  *-------------------------------------------------------------------------
  */
 #include "trace/pager.h"
 
-#include "trace/keyset.h"
+#include <math.h>
+
+#include "trace/bundle.h"
+#include "trace/lanes.h"
 #include "trace/range.h"
-#include "trace/slice.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -32,22 +33,25 @@
 /* After a refusal: the machine that tells the time may not be the one that checks. */
 #define SAFE_DISTANCE_FROM_NOW USECS_PER_MINUTE
 
-/* Halving ten days comes down to a second in 20 steps; each leaves one part. */
-#define MAX_PARTS 32
+/* Pages of a slice that is read to its end, and the least where several are. */
+#define LONG_SLICE 8
+#define SHORT_SLICE 2
 
-/* A part of a second cannot be halved; no honest one has more rows than this. */
-#define MAX_ROWS_OF_A_SECOND 5000000
+/* What a page is aimed to be full of: a row too many costs a request more. */
+#define FILL 0.96
 
-/* Where a part cannot be halved, pages are; below this there is no use in it. */
-#define MIN_PAGE_SIZE 10
+/* The first slice of an ordered reading that wants few rows has some times as many. */
+#define FIRST_ROWS_PER_WANTED 4
+#define LEAST_FIRST_ROWS 100
+
+/* While rows are handed out the requests in flight move on every so many rows. */
+#define ROWS_BETWEEN_MOVES 512
 
 typedef enum PagerState
 {
 	UNSTARTED,
 	SIGNING_IN,
-	CUTTING,
-	FETCHING,
-	DELIVERING,
+	READING,
 	FINISHED,
 	FAILED
 } PagerState;
@@ -56,38 +60,56 @@ struct MsgTracePager
 {
 	const MsgTracePagerConfig *config;
 	const MsgTraceQuestion *question;
-	const MsgTraceQuery *query; /* its only one */
 	MsgTraceStatus *status;
 	MemoryContext context;
-	MemoryContext slice_context; /* the keyset */
-	MemoryContext page_context;	 /* rows of the page being delivered */
-	MsgTraceSession *session;
 	PagerState state;
+	MsgTraceLanes lanes;
 	MsgTracePagerCounts counts;
-	MsgTraceSessionCounts session_counts; /* once there is no session any more */
 	int64 skew_to_warn_of;
 	bool signed_in_anew; /* because of a clock beyond belief */
 	char *first_url;
 	MsgTraceRejects rejects;
 
+	MsgTraceQuery hull; /* of the queries: their range */
+	bool is_whole;		/* every query is of the whole range */
 	MsgTraceRange range;
 	MsgTraceSlicer slicer;
-	MsgTraceSlice slice; /* being read, as it was cut */
-	int64 slice_rows;	 /* delivered from it */
-	MsgTraceKeyset *keyset;
-	MsgTraceSlice parts[MAX_PARTS]; /* of the slice, still to be read; top = at hand */
-	int part_count;
-	int part_pages;		/* read of the part at hand */
-	int64 part_records; /* in them, as far as they were asked for */
-	int page_size;		/* asked for; smaller after trouble */
-	bool clamped_anew;	/* this part's window was refused once */
+	MsgTraceBundle *first; /* whose rows are handed out */
+	MsgTraceBundle *last;
+	int bundle_count;
+	bool stopped; /* one has failed: nothing behind it is asked for */
+	int64 pages_handed;
+	int64 slices_handed;
 
-	char *url; /* being fetched */
-	bool url_is_link;
-	MsgTracePage page;
+	MsgTraceReadPage *page; /* being handed out */
 	int next_row;
-	bool slice_ended; /* to be told where an order was asked for */
 };
+
+/* What a lane is busy with. */
+typedef struct Task
+{
+	MsgTraceBundle *bundle;
+	int strand;
+} Task;
+
+static void
+set_hull(MsgTracePager *pager)
+{
+	const MsgTraceQuestion *question = pager->question;
+
+	pager->is_whole = true;
+	for (int i = 0; i < question->count; i++)
+	{
+		const MsgTraceQuery *query = &question->queries[i];
+
+		if (i == 0)
+			pager->hull = *query;
+		else if (query->from != pager->hull.from || query->to != pager->hull.to)
+			pager->is_whole = false;
+		pager->hull.from = Min(pager->hull.from, query->from);
+		pager->hull.to = Max(pager->hull.to, query->to);
+	}
+}
 
 MsgTracePager *
 msgtrace_pager_open(MemoryContext context, const MsgTracePagerConfig *config,
@@ -97,19 +119,15 @@ msgtrace_pager_open(MemoryContext context, const MsgTracePagerConfig *config,
 
 	pager->config = config;
 	pager->question = question;
-	pager->query = question->queries;
 	pager->status = status;
 	pager->context = context;
-	pager->slice_context = AllocSetContextCreate(context, "o365_msgtrace slice",
-												 ALLOCSET_DEFAULT_SIZES);
-	pager->page_context = AllocSetContextCreate(context, "o365_msgtrace page",
-												ALLOCSET_DEFAULT_SIZES);
+	msgtrace_lanes_init(&pager->lanes, context, config->session, question->concurrency);
 	msgtrace_rejects_init(&pager->rejects, AllocSetContextCreate(context, "o365_msgtrace rejects",
 																 ALLOCSET_DEFAULT_SIZES));
+	set_hull(pager);
 	pager->range.dialect = config->dialect;
-	pager->range.query = pager->query;
+	pager->range.query = &pager->hull;
 	pager->range.any_clock = config->session->service_clock;
-	pager->page_size = question->page_size;
 	pager->state = UNSTARTED;
 	return pager;
 }
@@ -117,54 +135,95 @@ msgtrace_pager_open(MemoryContext context, const MsgTracePagerConfig *config,
 void
 msgtrace_pager_close(MsgTracePager *pager)
 {
-	if (pager->session == NULL)
-		return;
-	pager->session_counts = *msgtrace_session_counts(pager->session);
-	msgtrace_session_close(pager->session);
-	pager->session = NULL;
+	msgtrace_lanes_close(&pager->lanes);
 }
 
 static void
 finish(MsgTracePager *pager)
 {
-	msgtrace_pager_close(pager); /* the next scan of the query takes its connection */
+	msgtrace_pager_close(pager); /* the next scan of the query takes its connections */
 	pager->state = FINISHED;
-	pager->counts.complete = true;
+	pager->counts.complete = pager->is_whole;
 }
 
-static void
-fail(MsgTracePager *pager, MsgTraceFault fault)
-{
-	MsgTraceStatus *status = pager->status;
+/* -------------------------------------------------------------- failures */
 
-	status->fault = fault;
-	status->page = pager->part_pages + 1;
-	if (pager->part_count > 0)
-	{
-		status->slice_from = pager->parts[pager->part_count - 1].from;
-		status->slice_to = pager->parts[pager->part_count - 1].to;
-	}
+static void
+fail_with(MsgTracePager *pager, const MsgTraceStatus *status)
+{
+	*pager->status = *status;
+	msgtrace_lanes_drop(&pager->lanes);
 	pager->state = FAILED;
 }
 
+static void
+fail_first_lane(MsgTracePager *pager, MsgTraceFault fault)
+{
+	MsgTraceLane *lane = &pager->lanes.list[0];
+
+	lane->status.fault = fault;
+	lane->status.page = 1;
+	fail_with(pager, &lane->status);
+}
+
+/*
+ * A request failed for good.  Where the reader may stop before it comes to this
+ * slice, the failure waits for its turn, too.
+ */
+static void
+fail_lane(MsgTracePager *pager, MsgTraceLane *lane, MsgTraceFault fault)
+{
+	Task *task = lane->task;
+	MsgTraceStrand *strand = &task->bundle->strands[task->strand];
+	const MsgTraceSlice *part = msgtrace_strand_part(strand);
+	MsgTraceStatus *status = &lane->status;
+
+	status->fault = fault;
+	status->page = strand->part_pages + 1;
+	status->slice_from = part->from;
+	status->slice_to = part->to;
+	if (!pager->question->may_stop || task->bundle == pager->first)
+	{
+		fail_with(pager, status);
+		return;
+	}
+	task->bundle->failure = MemoryContextAlloc(task->bundle->context, sizeof(*status));
+	*task->bundle->failure = *status;
+	task->bundle->held[task->strand] = true;
+	pager->stopped = true;
+}
+
 /* --------------------------------------------------------------- range */
+
+static TimestampTz
+service_now(MsgTracePager *pager)
+{
+	return msgtrace_session_now(pager->lanes.list[0].session);
+}
 
 /* What the counts tell of the range, and what is left of it to cut. */
 static void
 note_range(MsgTracePager *pager)
 {
+	const MsgTraceSlice *asked = &pager->range.asked;
+
 	pager->counts.service_time_at_start = pager->range.service_time_at_start;
-	pager->counts.asked_from = pager->range.asked.from;
-	pager->counts.asked_to = pager->range.asked.to;
-	pager->slicer.from = Max(pager->slicer.from, pager->range.asked.from);
+	pager->counts.asked_from = asked->from;
+	pager->counts.asked_to = asked->to;
+	pager->slicer.from = Max(pager->slicer.from, asked->from);
+	pager->slicer.to = Min(pager->slicer.to, asked->to);
 }
 
 static void
 set_range(MsgTracePager *pager)
 {
-	msgtrace_range_begin(&pager->range, msgtrace_session_now(pager->session));
-	msgtrace_slicer_init(&pager->slicer, pager->range.asked, pager->page_size,
-						 pager->config->rows_per_day * pager->query->share);
+	double share = 0;
+
+	for (int i = 0; i < pager->question->count; i++)
+		share += pager->question->queries[i].share;
+	msgtrace_range_begin(&pager->range, service_now(pager));
+	msgtrace_slicer_init(&pager->slicer, pager->range.asked,
+						 pager->config->rows_per_day * Min(share, 1));
 	pager->slicer.oldest_first = pager->question->order == MSGTRACE_OLDEST_FIRST;
 	note_range(pager);
 }
@@ -172,7 +231,7 @@ set_range(MsgTracePager *pager)
 static TimestampTz
 plausible_service_time(MsgTracePager *pager)
 {
-	return msgtrace_range_plausible_time(&pager->range, msgtrace_session_now(pager->session));
+	return msgtrace_range_plausible_time(&pager->range, service_now(pager));
 }
 
 /*
@@ -181,9 +240,9 @@ plausible_service_time(MsgTracePager *pager)
  * has begun it is asked once more.
  */
 static bool
-check_skew(MsgTracePager *pager)
+check_skew(MsgTracePager *pager, MsgTraceLane *lane)
 {
-	MsgTraceClock *clock = msgtrace_session_clock(pager->session);
+	MsgTraceClock *clock = msgtrace_session_clock(lane->session);
 	int64 skew = msgtrace_clock_skew(clock);
 
 	if (pager->config->session->service_clock)
@@ -197,224 +256,278 @@ check_skew(MsgTracePager *pager)
 	if (pager->state == SIGNING_IN && !pager->signed_in_anew)
 	{
 		pager->signed_in_anew = true;
-		msgtrace_session_sign_in_anew(pager->session);
+		msgtrace_session_sign_in_anew(lane->session);
 		return false;
 	}
-	pager->status->seconds = skew;
-	fail(pager, MSGTRACE_CLOCK_SKEW);
+	lane->status.seconds = skew;
+	if (lane->task)
+		fail_lane(pager, lane, MSGTRACE_CLOCK_SKEW);
+	else
+		fail_first_lane(pager, MSGTRACE_CLOCK_SKEW);
 	return false;
 }
 
-/* --------------------------------------------------------------- parts */
+/* ---------------------------------------------------------------- slices */
 
-static MsgTraceSlice *
-part_at_hand(MsgTracePager *pager)
+static bool
+is_ordered(const MsgTracePager *pager)
 {
-	return &pager->parts[pager->part_count - 1];
+	return pager->question->order != MSGTRACE_ANY_ORDER;
 }
 
-static void
-fetch(MsgTracePager *pager, char *url, bool is_link)
+static double
+rows_of_slice_read_to_its_end(const MsgTracePager *pager)
 {
-	if (pager->url)
-		pfree(pager->url);
-	pager->url = url;
-	pager->url_is_link = is_link;
-	if (pager->first_url == NULL)
-		pager->first_url = MemoryContextStrdup(pager->context, url);
-	msgtrace_session_get(pager->session, url);
-	pager->state = FETCHING;
+	double page_size = pager->question->page_size;
+	double pages = LONG_SLICE;
+
+	/* so that the lanes come to their end together */
+	if (pager->lanes.max > 1)
+		pages = ceil(msgtrace_slicer_rows_left(&pager->slicer) / page_size / pager->lanes.max);
+	return Min(Max(pages, SHORT_SLICE), LONG_SLICE) * page_size * FILL;
 }
 
-static void
-begin_part(MsgTracePager *pager)
+/* How many rows the next slice should have. */
+static double
+rows_of_next_slice(const MsgTracePager *pager)
 {
-	pager->part_pages = 0;
-	pager->part_records = 0;
-	fetch(pager,
-		  msgtrace_dialect_list_url(pager->config->dialect, pager->config->session->report_url,
-									pager->query, part_at_hand(pager), pager->page_size),
-		  false);
+	const MsgTraceQuestion *question = pager->question;
+	double few = Max(question->wanted * FIRST_ROWS_PER_WANTED, LEAST_FIRST_ROWS);
+
+	if (!pager->slicer.seen)
+		return is_ordered(pager) && question->wanted > 0 ? Min(few, question->page_size)
+														 : question->page_size;
+	return question->may_stop ? question->page_size * FILL : rows_of_slice_read_to_its_end(pager);
 }
 
-static void
-begin_slice(MsgTracePager *pager)
+/* A reader of few rows in any order is served by a small page, if it is lucky. */
+static int
+first_page_size(const MsgTracePager *pager)
 {
-	TimestampTz held_from = pager->config->dialect->earliest(plausible_service_time(pager));
+	const MsgTraceQuestion *question = pager->question;
+	int64 small = question->wanted + question->wanted / 5 + 10;
 
-	msgtrace_range_give_up_before(&pager->range, held_from);
+	if (is_ordered(pager) || question->wanted == 0 || pager->slices_handed > 0 ||
+		small > question->page_size / 2)
+		return question->page_size;
+	return (int) small;
+}
+
+/* Rows that were handed out, or can be expected of the slices in flight. */
+static double
+rows_in_sight(const MsgTracePager *pager)
+{
+	double rows = pager->counts.delivered;
+
+	for (const MsgTraceBundle *bundle = pager->first; bundle; bundle = bundle->next)
+		rows += msgtrace_bundle_is_read(bundle) ? bundle->rows : bundle->expected;
+	return rows;
+}
+
+/* Pages asked for, in flight or read, that the reader has not come to. */
+static int
+pages_ahead(const MsgTracePager *pager)
+{
+	int ahead = 0;
+
+	for (const MsgTraceBundle *bundle = pager->first; bundle; bundle = bundle->next)
+	{
+		/* in order nothing can be handed out before all of the slice is there */
+		if (!is_ordered(pager) || bundle != pager->first)
+			ahead += bundle->pages_asked - bundle->pages_handed;
+	}
+	return ahead;
+}
+
+/* May a page of this slice be asked for now?  NULL stands for one that is not cut yet. */
+static bool
+may_ask(const MsgTracePager *pager, const MsgTraceBundle *bundle)
+{
+	int64 handed = is_ordered(pager) ? pager->slices_handed : pager->pages_handed + 1;
+
+	if (!pager->question->may_stop || (is_ordered(pager) && bundle == pager->first))
+		return true;
+	return pages_ahead(pager) < Min(handed, pager->lanes.max);
+}
+
+/* Should another slice be begun while there are some? */
+static bool
+may_cut(const MsgTracePager *pager)
+{
+	const MsgTraceQuestion *question = pager->question;
+
+	if (pager->first == NULL)
+		return true;
+	if (pager->stopped || pager->bundle_count >= pager->lanes.max || !may_ask(pager, NULL))
+		return false;
+	return pager->slicer.seen &&
+		   (question->wanted == 0 || rows_in_sight(pager) < (double) question->wanted);
+}
+
+/* NULL when nothing is left.  What lies between the queries' ranges is passed over. */
+static MsgTraceBundle *
+cut_slice(MsgTracePager *pager)
+{
+	const MsgTracePagerConfig *config = pager->config;
+	double rows = rows_of_next_slice(pager);
+	MsgTraceSlice slice;
+	MsgTraceBundle *bundle;
+
+	msgtrace_range_give_up_before(&pager->range,
+								  config->dialect->earliest(plausible_service_time(pager)));
 	note_range(pager);
-	if (!msgtrace_slicer_next(&pager->slicer, &pager->slice))
+	for (;;)
 	{
-		finish(pager);
-		return;
+		if (!msgtrace_slicer_next(&pager->slicer, rows, &slice))
+			return NULL;
+		bundle = msgtrace_bundle_create(pager->context, &slice, pager->question, config->dialect,
+										config->session->report_url, first_page_size(pager));
+		if (bundle->strand_count > 0)
+			break;
+		msgtrace_bundle_free(bundle);
 	}
-	MemoryContextReset(pager->slice_context);
-	MemoryContextSwitchTo(pager->slice_context);
-	pager->keyset = msgtrace_keyset_create();
-	MemoryContextSwitchTo(pager->context);
-	pager->parts[0] = pager->slice;
-	pager->part_count = 1;
-	pager->slice_rows = 0;
+	bundle->expected = rows;
+	if (pager->last)
+		pager->last->next = bundle;
+	else
+		pager->first = bundle;
+	pager->last = bundle;
+	pager->bundle_count++;
 	pager->counts.slices++;
-	begin_part(pager);
+	return bundle;
 }
 
+/* The first slice was handed out. */
 static void
-end_part(MsgTracePager *pager)
+drop_first_slice(MsgTracePager *pager)
 {
-	pager->part_count--;
-	pager->page_size = pager->question->page_size;
-	pager->clamped_anew = false;
-	if (pager->part_count > 0)
-	{
-		begin_part(pager);
-		return;
-	}
-	msgtrace_slicer_learn(&pager->slicer, &pager->slice, pager->slice_rows);
-	pager->slice_ended = pager->question->order != MSGTRACE_ANY_ORDER;
-	pager->state = CUTTING;
-}
+	MsgTraceBundle *bundle = pager->first;
 
-/* Read the part at hand in two halves; false when it is too short for that. */
-static bool
-halve_part(MsgTracePager *pager)
-{
-	MsgTraceSlice newer;
-	MsgTraceSlice older;
-
-	if (pager->part_count == MAX_PARTS ||
-		!msgtrace_slice_halve(part_at_hand(pager), &newer, &older))
-		return false;
-	*part_at_hand(pager) = older;
-	pager->parts[pager->part_count++] = newer;
-	begin_part(pager);
-	return true;
-}
-
-/* Read it in smaller pages, whose links are others; false when they are tiny. */
-static bool
-shrink_pages(MsgTracePager *pager)
-{
-	if (pager->page_size / 2 < MIN_PAGE_SIZE)
-		return false;
-	pager->page_size /= 2;
-	begin_part(pager);
-	return true;
-}
-
-/* The links of the part at hand lead nowhere: read it again without them. */
-static void
-avoid_link(MsgTracePager *pager)
-{
-	if (!halve_part(pager) && !shrink_pages(pager))
-		fail(pager, MSGTRACE_BAD_LINK);
+	pager->first = bundle->next;
+	if (pager->first == NULL)
+		pager->last = NULL;
+	pager->bundle_count--;
+	pager->slices_handed++;
+	msgtrace_bundle_free(bundle);
 }
 
 /* ---------------------------------------------------------------- pages */
 
-/* Drop what lies outside the part and what was delivered before. */
-static void
-keep_new_rows(MsgTracePager *pager)
+/* The rows of a page that lie in a slice: how many, and from when on. */
+static int
+sample_of(const MsgTracePage *page, const MsgTraceSlice *slice, MsgTraceSlice *sample)
 {
-	MsgTracePage *page = &pager->page;
+	int count = 0;
 
-	page->count = msgtrace_keyset_keep_new(pager->keyset, page->rows, page->count,
-										   part_at_hand(pager));
-	pager->slice_rows += page->count;
-	pager->counts.delivered += page->count;
-}
-
-static TimestampTz
-oldest_of(const MsgTracePage *page, const MsgTraceSlice *slice)
-{
-	TimestampTz oldest = slice->to;
-
+	*sample = *slice;
+	sample->from = slice->to;
 	for (int i = 0; i < page->count; i++)
-		oldest = Min(oldest, page->rows[i].received);
-	return Max(oldest, slice->from);
+	{
+		TimestampTz received = page->rows[i].received;
+
+		if (received < slice->from || received >= slice->to)
+			continue;
+		sample->from = Min(sample->from, received);
+		count++;
+	}
+	return count;
 }
 
 /*
  * The first page of a slice shows how dense it is.  If it would have too many
  * pages it is cut shorter now, for the price of this one request; the rows of
- * the page that remain in it are delivered.
+ * the page that remain in it are handed out.  Only what was cut last can be.
  */
-static void
-shorten_slice(MsgTracePager *pager)
+static bool
+shorten_slice(MsgTracePager *pager, MsgTraceBundle *bundle, MsgTraceStrand *strand,
+			  const MsgTracePage *page)
 {
-	MsgTracePage *page = &pager->page;
-	bool is_first = pager->slice_rows == 0 && pager->part_pages == 1 && pager->part_count == 1;
+	double page_size = pager->question->page_size;
+	double most = pager->question->may_stop ? 2 : MSGTRACE_SLICE_MAX_PAGES;
+	MsgTraceSlice sample;
+	int rows;
 
-	if (!is_first || page->next_link == NULL || page->count == 0 || pager->slicer.oldest_first)
-		return;
-	if (msgtrace_slicer_shorten(&pager->slicer, &pager->slice, page->count,
-								oldest_of(page, &pager->slice)))
-	{
-		*part_at_hand(pager) = pager->slice;
-		page->next_link = NULL;
-		/* one part more than there is: end_part begins this one from the start */
-		pager->parts[pager->part_count++] = pager->slice;
-	}
+	if (bundle != pager->last || bundle->strand_count > 1 || strand->part_count > 1 ||
+		strand->part_pages > 0 || bundle->held[0] || strand->page_size < strand->full_page_size ||
+		page->next_link == NULL)
+		return false;
+	rows = sample_of(page, &bundle->slice, &sample);
+	if (rows == 0 || !msgtrace_slicer_shorten(&pager->slicer, &bundle->slice, &sample, rows,
+											  most * page_size, rows_of_next_slice(pager)))
+		return false;
+	strand->parts[0] = bundle->slice;
+	msgtrace_strand_begin_anew(strand, strand->full_page_size);
+	return true;
 }
 
 /* False when the scan ends with them. */
 static bool
-take_bad_rows(MsgTracePager *pager)
+take_bad_rows(MsgTracePager *pager, MsgTraceLane *lane, const MsgTracePage *page,
+			  const MsgTraceSlice *part)
 {
-	const MsgTracePage *page = &pager->page;
 	MsgTraceFault fault = msgtrace_rejects_take(&pager->rejects, page->bad_rows, page->bad_count,
-												part_at_hand(pager), pager->config->dialect,
-												pager->config->reject, pager->status);
+												part, pager->config->dialect, pager->config->reject,
+												&lane->status);
 
 	pager->counts.rejected = pager->rejects.count;
 	if (fault != MSGTRACE_OK)
-		fail(pager, fault);
+		fail_lane(pager, lane, fault);
 	return fault == MSGTRACE_OK;
 }
 
-/* Where the page leads; of one that cannot say so, only an empty one is the last. */
-static char *
-next_url(MsgTracePager *pager)
+/* The page is read; on to the next one of the strand. */
+static void
+go_on(MsgTracePager *pager, MsgTraceLane *lane, const MsgTracePage *page)
 {
-	const MsgTraceDialect *dialect = pager->config->dialect;
-	const char *report_url = pager->config->session->report_url;
-	const MsgTracePage *page = &pager->page;
+	Task *task = lane->task;
+	MsgTraceBundle *bundle = task->bundle;
+	MsgTraceStrand *strand = &bundle->strands[task->strand];
+	bool was_small = strand->page_size < strand->full_page_size && strand->part_pages == 0 &&
+					 first_page_size(pager) == strand->page_size;
+	MsgTraceFault fault;
 
-	if (page->next_link)
-		return dialect->resolve_link(report_url, page->next_link);
-	if (page->linkless && page->records > 0)
-		return dialect->page_after(msgtrace_dialect_list_url(dialect, report_url, pager->query,
-															 part_at_hand(pager), pager->page_size),
-								   pager->part_records);
-	return NULL;
+	if (shorten_slice(pager, bundle, strand, page))
+		return;
+	fault = msgtrace_strand_take_page(strand, page, &lane->status);
+	if (fault != MSGTRACE_OK)
+		fail_lane(pager, lane, fault);
+	else
+		bundle->held[task->strand] = was_small && strand->url;
 }
 
 static void
-take_page(MsgTracePager *pager)
+take_page(MsgTracePager *pager, MsgTraceLane *lane)
 {
-	const MsgTraceHttpReply *reply = msgtrace_session_reply(pager->session);
+	const MsgTraceHttpReply *reply = msgtrace_session_reply(lane->session);
+	Task *task = lane->task;
+	MsgTraceBundle *bundle = task->bundle;
+	MsgTraceReadPage *read = msgtrace_bundle_new_page(bundle);
+	MsgTraceStrand *strand = &bundle->strands[task->strand];
+	MsgTracePage *page = &read->page;
+	MsgTraceSlice part;
 
-	MemoryContextReset(pager->page_context);
-	if (!msgtrace_page_read(&pager->page, pager->config->reader, unconstify(char *, reply->body),
-							reply->length, pager->page_context, pager->status))
+	if (!msgtrace_page_read(page, pager->config->reader, unconstify(char *, reply->body),
+							reply->length, read->context, &lane->status))
 	{
-		fail(pager, pager->status->fault);
+		fail_lane(pager, lane, lane->status.fault);
 		return;
 	}
-	if (!take_bad_rows(pager))
+	if (!take_bad_rows(pager, lane, page, msgtrace_strand_part(strand)))
 		return;
-	pager->part_pages++;
-	pager->part_records += Min(pager->page.records, pager->page_size);
-	pager->page.next_link = next_url(pager);
 	pager->counts.pages++;
-	pager->counts.received += pager->page.count;
-	pager->counts.replaced += pager->page.replaced;
-	shorten_slice(pager);
-	keep_new_rows(pager);
-	msgtrace_session_count_page(pager->session, pager->page.count);
-	pager->next_row = 0;
-	pager->state = DELIVERING;
+	pager->counts.received += page->count;
+	pager->counts.replaced += page->replaced;
+	part = *msgtrace_strand_part(strand);
+	go_on(pager, lane, page);
+	if (bundle->strand_count == 1) /* it may have been cut shorter */
+	{
+		part.from = Max(part.from, bundle->slice.from);
+		part.to = Min(part.to, bundle->slice.to);
+	}
+	msgtrace_bundle_put(bundle, read, &part);
+	msgtrace_session_count_page(lane->session, page->count);
+	if (msgtrace_bundle_is_read(bundle))
+		msgtrace_slicer_learn(&pager->slicer, &bundle->slice, bundle->rows);
 }
 
 /*
@@ -423,92 +536,192 @@ take_page(MsgTracePager *pager)
  * way from now.
  */
 static bool
-retry_with_new_clamp(MsgTracePager *pager)
+retry_with_new_clamp(MsgTracePager *pager, MsgTraceStrand *strand)
 {
+	const MsgTraceSlice *part = msgtrace_strand_part(strand);
 	MsgTraceSlice range;
-	MsgTraceSlice *part = part_at_hand(pager);
 
-	if (pager->clamped_anew)
+	if (strand->clamped_anew)
 		return false;
-	pager->clamped_anew = true;
+	strand->clamped_anew = true;
 	range = msgtrace_range_clamp(&pager->range,
-								 pager->counts.pages == 0 ? msgtrace_session_now(pager->session)
+								 pager->counts.pages == 0 ? service_now(pager)
 														  : plausible_service_time(pager),
 								 SAFE_DISTANCE_FROM_NOW);
 	if (range.from <= part->from && range.to >= part->to)
 		return false; /* it was not the range */
-	part->from = Max(part->from, range.from);
-	part->to = Min(part->to, range.to);
 	msgtrace_range_give_up_before(&pager->range, range.from);
 	msgtrace_range_give_up_after(&pager->range, range.to);
 	note_range(pager);
-	if (part->from < part->to)
-		begin_part(pager);
-	else
-		end_part(pager);
+	msgtrace_strand_clamp(strand, &range);
 	return true;
 }
 
 static void
-take_refusal(MsgTracePager *pager, int http_status)
+take_refusal(MsgTracePager *pager, MsgTraceLane *lane, int http_status)
 {
-	if (http_status == 400 && pager->url_is_link)
-		avoid_link(pager);
-	else if (http_status != 400 || !retry_with_new_clamp(pager))
+	Task *task = lane->task;
+	MsgTraceStrand *strand = &task->bundle->strands[task->strand];
+
+	if (http_status == 400 && strand->url_is_link)
 	{
-		msgtrace_session_note_refusal(pager->session);
-		fail(pager, MSGTRACE_REFUSED);
+		MsgTraceFault fault = msgtrace_strand_avoid_link(strand);
+
+		if (fault != MSGTRACE_OK)
+			fail_lane(pager, lane, fault);
+	}
+	else if (http_status != 400 || !retry_with_new_clamp(pager, strand))
+	{
+		msgtrace_session_note_refusal(lane->session);
+		fail_lane(pager, lane, MSGTRACE_REFUSED);
 	}
 }
 
+/* ----------------------------------------------------------------- lanes */
+
 static void
-take_reply(MsgTracePager *pager)
+free_lane(MsgTraceLane *lane)
 {
-	int http_status = msgtrace_session_reply(pager->session)->http_status;
+	Task *task = lane->task;
+
+	task->bundle->in_flight[task->strand] = false;
+	pfree(task);
+	lane->task = NULL;
+}
+
+static void
+take_reply(MsgTracePager *pager, MsgTraceLane *lane)
+{
+	int http_status = msgtrace_session_reply(lane->session)->http_status;
 
 	if (http_status == 200)
-		take_page(pager);
+		take_page(pager, lane);
 	else
-		take_refusal(pager, http_status);
+		take_refusal(pager, lane, http_status);
+	free_lane(lane);
 }
 
-/*
- * Is the part flooded: has it more pages than it may have, though not all were
- * read?  One that cannot be halved may have many; it is a second's mail.
- */
-static bool
-is_flooded(const MsgTracePager *pager)
-{
-	return pager->part_pages >= MSGTRACE_SLICE_MAX_PAGES;
-}
-
-static bool
-is_endless(const MsgTracePager *pager)
-{
-	return pager->part_pages > MAX_ROWS_OF_A_SECOND / pager->page_size;
-}
-
-/* The page is delivered: follow its link, if there is one to be trusted. */
 static void
-follow_link(MsgTracePager *pager)
+move_lane(MsgTracePager *pager, MsgTraceLane *lane)
 {
-	char *link = pager->page.next_link;
-
-	if (link == NULL)
-		end_part(pager);
-	else if (!msgtrace_http_same_origin(link, pager->config->session->report_url))
+	switch (msgtrace_session_poll(lane->session))
 	{
-		pager->status->words = msgtrace_status_keep_url(pager->status, link);
-		fail(pager, MSGTRACE_FOREIGN_LINK);
+		case MSGTRACE_PENDING:
+			return;
+		case MSGTRACE_FAILED:
+			fail_lane(pager, lane, lane->status.fault);
+			free_lane(lane);
+			return;
+		case MSGTRACE_DONE:
+			break;
 	}
-	else if (strcmp(link, pager->url) == 0)
-		avoid_link(pager);
-	else if (is_flooded(pager) && halve_part(pager))
-		return;
-	else if (is_endless(pager))
-		fail(pager, MSGTRACE_BAD_LINK);
+	if (check_skew(pager, lane))
+		take_reply(pager, lane);
 	else
-		fetch(pager, link, true);
+		free_lane(lane);
+}
+
+/* What can be asked for now, of the slices that are being read or of another one. */
+static MsgTraceBundle *
+bundle_to_ask(MsgTracePager *pager, int *strand)
+{
+	MsgTraceBundle *bundle;
+
+	for (bundle = pager->first; bundle && !bundle->failure; bundle = bundle->next)
+	{
+		*strand = msgtrace_bundle_next_strand(bundle);
+		if (*strand >= 0)
+			return may_ask(pager, bundle) ? bundle : NULL;
+	}
+	*strand = 0;
+	return may_cut(pager) ? cut_slice(pager) : NULL;
+}
+
+/* False when there is nothing to ask for, or no lane for it. */
+static bool
+ask(MsgTracePager *pager)
+{
+	MsgTraceLane *lane = msgtrace_lanes_idle(&pager->lanes);
+	MsgTraceBundle *bundle;
+	Task *task;
+	int strand;
+	const char *url;
+
+	if (lane == NULL || (bundle = bundle_to_ask(pager, &strand)) == NULL)
+		return false;
+	task = palloc(sizeof(Task));
+	task->bundle = bundle;
+	task->strand = strand;
+	lane->task = task;
+	url = bundle->strands[strand].url;
+	bundle->in_flight[strand] = true;
+	bundle->pages_asked++;
+	if (pager->first_url == NULL)
+		pager->first_url = MemoryContextStrdup(pager->context, url);
+	msgtrace_session_get(lane->session, url);
+	return true;
+}
+
+/* Go on with everything as far as it goes without waiting. */
+static void
+move(MsgTracePager *pager)
+{
+	for (int i = 0; i < pager->lanes.max && pager->state == READING; i++)
+	{
+		if (pager->lanes.list[i].task)
+			move_lane(pager, &pager->lanes.list[i]);
+	}
+	while (pager->state == READING && ask(pager))
+	{
+		/* it is sent at once, or waits for its turn in the tenant's budget */
+		for (int i = 0; i < pager->lanes.max && pager->state == READING; i++)
+		{
+			if (pager->lanes.list[i].task)
+				move_lane(pager, &pager->lanes.list[i]);
+		}
+	}
+	msgtrace_lanes_count(&pager->lanes);
+}
+
+/* ---------------------------------------------------------- handing out */
+
+/* The page at hand is done; take the next one of the first slice, if it is there. */
+static bool
+turn_page(MsgTracePager *pager)
+{
+	if (pager->page)
+		msgtrace_bundle_free_page(pager->page);
+	pager->page = pager->first ? msgtrace_bundle_take(pager->first) : NULL;
+	pager->next_row = 0;
+	if (pager->page == NULL)
+		return false;
+	pager->pages_handed++;
+	pager->counts.delivered += pager->page->page.count;
+	return true;
+}
+
+/* Without a page at hand: what is next?  MSGTRACE_ROW: there may be one now. */
+static MsgTracePagerResult
+next_slice(MsgTracePager *pager)
+{
+	MsgTraceBundle *bundle = pager->first;
+
+	if (bundle == NULL)
+	{
+		finish(pager);
+		return MSGTRACE_END;
+	}
+	if (bundle->failure)
+	{
+		fail_with(pager, bundle->failure);
+		return MSGTRACE_ERROR;
+	}
+	if (msgtrace_bundle_release(bundle))
+		return MSGTRACE_ROW;
+	if (!msgtrace_bundle_is_read(bundle))
+		return MSGTRACE_WAIT;
+	drop_first_slice(pager);
+	return is_ordered(pager) ? MSGTRACE_SLICE : MSGTRACE_ROW;
 }
 
 /* --------------------------------------------------------- the machine */
@@ -516,64 +729,70 @@ follow_link(MsgTracePager *pager)
 static void
 start(MsgTracePager *pager)
 {
+	MsgTraceLane *lane;
+
 	if (pager->question->count == 0)
 	{
 		finish(pager);
 		return;
 	}
-	pager->session = msgtrace_session_open(pager->context, pager->config->session, pager->status);
-	if (pager->session == NULL)
+	lane = msgtrace_lanes_first(&pager->lanes);
+	if (lane == NULL)
 	{
-		fail(pager, MSGTRACE_NO_CLIENT);
+		fail_first_lane(pager, MSGTRACE_NO_CLIENT);
 		return;
 	}
-	msgtrace_session_sign_in(pager->session);
+	msgtrace_session_sign_in(lane->session);
 	pager->state = SIGNING_IN;
 }
 
-/* What waits for the session moves on when it is done. */
+/* False when there is nothing to do but wait. */
 static bool
-step_session(MsgTracePager *pager)
+sign_in(MsgTracePager *pager)
 {
-	switch (msgtrace_session_poll(pager->session))
+	MsgTraceLane *lane = &pager->lanes.list[0];
+
+	switch (msgtrace_session_poll(lane->session))
 	{
 		case MSGTRACE_PENDING:
+			msgtrace_lanes_count(&pager->lanes);
 			return false;
 		case MSGTRACE_FAILED:
-			fail(pager, pager->status->fault);
+			fail_first_lane(pager, lane->status.fault);
 			return true;
 		case MSGTRACE_DONE:
 			break;
 	}
-	if (!check_skew(pager))
-		return true;
-	if (pager->state == FETCHING)
-		take_reply(pager);
-	else
+	if (check_skew(pager, lane))
 	{
+		pager->lanes.signed_in = true;
 		set_range(pager);
-		pager->state = CUTTING;
+		pager->state = READING;
 	}
 	return true;
 }
 
-/* One step; false when there is nothing to do but wait. */
-static bool
-step(MsgTracePager *pager)
+static MsgTracePagerResult
+read_on(MsgTracePager *pager, const MsgTraceRow **row)
 {
-	switch (pager->state)
+	for (;;)
 	{
-		case UNSTARTED:
-			start(pager);
-			return true;
-		case CUTTING:
-			begin_slice(pager);
-			return true;
-		case DELIVERING:
-			follow_link(pager);
-			return true;
-		default:
-			return step_session(pager);
+		MsgTracePagerResult result;
+
+		if (pager->page == NULL || pager->next_row % ROWS_BETWEEN_MOVES == 0)
+			move(pager);
+		if (pager->state == FAILED)
+			return MSGTRACE_ERROR;
+		if (pager->page && pager->next_row < pager->page->page.count)
+		{
+			*row = &pager->page->page.rows[pager->next_row++];
+			return MSGTRACE_ROW;
+		}
+		if (turn_page(pager))
+			continue;
+		result = next_slice(pager);
+		if (result != MSGTRACE_ROW)
+			return result;
 	}
 }
 
@@ -582,22 +801,22 @@ advance(MsgTracePager *pager, const MsgTraceRow **row)
 {
 	for (;;)
 	{
-		if (pager->state == DELIVERING && pager->next_row < pager->page.count)
+		switch (pager->state)
 		{
-			*row = &pager->page.rows[pager->next_row++];
-			return MSGTRACE_ROW;
+			case UNSTARTED:
+				start(pager);
+				break;
+			case SIGNING_IN:
+				if (!sign_in(pager))
+					return MSGTRACE_WAIT;
+				break;
+			case READING:
+				return read_on(pager, row);
+			case FINISHED:
+				return MSGTRACE_END;
+			case FAILED:
+				return MSGTRACE_ERROR;
 		}
-		if (pager->slice_ended)
-		{
-			pager->slice_ended = false;
-			return MSGTRACE_SLICE;
-		}
-		if (pager->state == FINISHED)
-			return MSGTRACE_END;
-		if (pager->state == FAILED)
-			return MSGTRACE_ERROR;
-		if (!step(pager))
-			return MSGTRACE_WAIT;
 	}
 }
 
@@ -614,7 +833,7 @@ msgtrace_pager_next(MsgTracePager *pager, const MsgTraceRow **row)
 void
 msgtrace_pager_wait(MsgTracePager *pager)
 {
-	msgtrace_session_wait(pager->session);
+	msgtrace_lanes_wait(&pager->lanes);
 }
 
 const MsgTracePagerCounts *
@@ -626,7 +845,7 @@ msgtrace_pager_counts(const MsgTracePager *pager)
 const MsgTraceSessionCounts *
 msgtrace_pager_session_counts(const MsgTracePager *pager)
 {
-	return pager->session ? msgtrace_session_counts(pager->session) : &pager->session_counts;
+	return &pager->lanes.counts;
 }
 
 const MsgTraceRejects *

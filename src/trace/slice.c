@@ -1,13 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * slice.c
- *		A time range cut into slices, newest first.
+ *		A time range cut into slices, one after the other.
  *
- * Every request costs one of a hundred in five minutes, and every slice ends
- * with a page that is not full: long slices waste least.  But the first slice
- * may be all that a LIMIT needs, and a slice that is too long cannot be read
- * again cheaply.  So the first one is about a page, and the rest are ten pages
- * by the density seen.
+ * How many rows a slice should have is the pager's to say; here it is turned
+ * into time, by the density expected or seen.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,8 +14,6 @@
 
 #include "utils/timestamp.h"
 
-#define FIRST_PAGES 1
-#define LATER_PAGES 10
 #define MAX_GROWTH 8 /* of one slice against the last */
 #define SERVICE_MAX_SPAN (10 * USECS_PER_DAY)
 
@@ -49,35 +44,36 @@ msgtrace_floor_to_day(TimestampTz time)
 }
 
 void
-msgtrace_slicer_init(MsgTraceSlicer *slicer, MsgTraceSlice range, int page_size,
-					 double rows_per_day)
+msgtrace_slicer_init(MsgTraceSlicer *slicer, MsgTraceSlice range, double rows_per_day)
 {
 	memset(slicer, 0, sizeof(*slicer));
 	slicer->from = range.from;
 	slicer->to = range.to;
-	slicer->page_size = page_size;
 	slicer->density = Max(rows_per_day, 1) / SECS_PER_DAY;
 }
 
-/* Microseconds that hold this many pages at the density known. */
+/* Microseconds that hold this many rows at the density known. */
 static int64
-length_of_pages(const MsgTraceSlicer *slicer, double pages)
+length_of_rows(const MsgTraceSlicer *slicer, double rows)
 {
-	double seconds = pages * slicer->page_size / slicer->density;
+	double seconds = rows / slicer->density;
 
 	seconds = Min(seconds, (double) SERVICE_MAX_SPAN / USECS_PER_SEC);
 	return Max((int64) seconds, 1) * USECS_PER_SEC;
 }
 
 static int64
-next_length(const MsgTraceSlicer *slicer)
+next_length(const MsgTraceSlicer *slicer, double rows)
 {
-	int64 length;
+	int64 length = length_of_rows(slicer, rows);
 
-	if (!slicer->seen)
-		return length_of_pages(slicer, FIRST_PAGES);
-	length = length_of_pages(slicer, LATER_PAGES);
-	return Min(length, slicer->last_length * MAX_GROWTH);
+	return slicer->seen ? Min(length, slicer->last_length * MAX_GROWTH) : length;
+}
+
+double
+msgtrace_slicer_rows_left(const MsgTraceSlicer *slicer)
+{
+	return (double) Max(slicer->to - slicer->from, 0) / USECS_PER_SEC * slicer->density;
 }
 
 /*
@@ -85,25 +81,24 @@ next_length(const MsgTraceSlicer *slicer)
  * widens nothing; only the outer ends of the range may have fractions.
  */
 bool
-msgtrace_slicer_next(MsgTraceSlicer *slicer, MsgTraceSlice *slice)
+msgtrace_slicer_next(MsgTraceSlicer *slicer, double rows, MsgTraceSlice *slice)
 {
-	TimestampTz from;
+	int64 length = next_length(slicer, rows);
 
 	if (slicer->from >= slicer->to)
 		return false;
+	slice->from = slicer->from;
+	slice->to = slicer->to;
 	if (slicer->oldest_first)
 	{
-		slice->from = slicer->from;
-		slice->to = Min(msgtrace_floor_to_second(slicer->from) +
-							Min(next_length(slicer), SERVICE_MAX_SPAN),
-						slicer->to);
+		slice->to = Min(msgtrace_floor_to_second(slice->from) + length, slice->to);
 		slicer->from = slice->to;
-		return true;
 	}
-	from = msgtrace_ceil_to_second(slicer->to) - Min(next_length(slicer), SERVICE_MAX_SPAN);
-	slice->to = slicer->to;
-	slice->from = Max(from, slicer->from);
-	slicer->to = slice->from;
+	else
+	{
+		slice->from = Max(msgtrace_ceil_to_second(slice->to) - length, slice->from);
+		slicer->to = slice->from;
+	}
 	return true;
 }
 
@@ -119,19 +114,19 @@ msgtrace_slicer_learn(MsgTraceSlicer *slicer, const MsgTraceSlice *slice, int64 
 }
 
 bool
-msgtrace_slicer_shorten(MsgTraceSlicer *slicer, MsgTraceSlice *slice, int64 rows,
-						TimestampTz oldest)
+msgtrace_slicer_shorten(MsgTraceSlicer *slicer, MsgTraceSlice *slice, const MsgTraceSlice *sample,
+						int64 rows, double most, double wanted)
 {
-	MsgTraceSlice sample = {.from = oldest, .to = slice->to};
-	TimestampTz from;
+	int64 length;
 
-	msgtrace_slicer_learn(slicer, &sample, rows);
-	from = msgtrace_ceil_to_second(slice->to) - length_of_pages(slicer, LATER_PAGES);
-	if (from <= slice->from ||
-		slice->to - slice->from <= length_of_pages(slicer, MSGTRACE_SLICE_MAX_PAGES))
+	msgtrace_slicer_learn(slicer, sample, rows);
+	length = length_of_rows(slicer, wanted);
+	if (slice->to - slice->from <= Max(length_of_rows(slicer, most), length + USECS_PER_SEC))
 		return false;
-	slice->from = from;
-	slicer->to = from;
+	if (slicer->oldest_first)
+		slicer->from = slice->to = msgtrace_floor_to_second(slice->from) + length;
+	else
+		slicer->to = slice->from = msgtrace_ceil_to_second(slice->to) - length;
 	return true;
 }
 

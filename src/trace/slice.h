@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * slice.h
- *		A time range cut into slices, newest first.
+ *		A time range cut into slices, one after the other.
  *
  * A slice is half-open, [from, to), and decided by us on times cut to the
  * microsecond.  It is the unit that is read whole: each key once within it, and
@@ -29,28 +29,31 @@ typedef struct MsgTraceSlicer
 {
 	TimestampTz from; /* of what is left to cut */
 	TimestampTz to;
-	int page_size;
+	bool oldest_first; /* cut from the oldest end, else from the newest */
 	double density;	   /* rows per second, expected or seen */
 	bool seen;		   /* ... seen */
 	int64 last_length; /* of the last slice, microseconds */
-	bool oldest_first; /* slices are cut off that end */
 } MsgTraceSlicer;
 
-extern void msgtrace_slicer_init(MsgTraceSlicer *slicer, MsgTraceSlice range, int page_size,
-								 double rows_per_day);
+extern void msgtrace_slicer_init(MsgTraceSlicer *slicer, MsgTraceSlice range, double rows_per_day);
 
-/* Cut the next slice off the newest end, or the oldest; false when nothing is left. */
-extern bool msgtrace_slicer_next(MsgTraceSlicer *slicer, MsgTraceSlice *slice);
+/* Cut off the next slice, to have so many rows; false when nothing is left. */
+extern bool msgtrace_slicer_next(MsgTraceSlicer *slicer, double rows, MsgTraceSlice *slice);
+
+/* What is left seems to have so many. */
+extern double msgtrace_slicer_rows_left(const MsgTraceSlicer *slicer);
 
 /* The slice turned out to have this many rows. */
 extern void msgtrace_slicer_learn(MsgTraceSlicer *slicer, const MsgTraceSlice *slice, int64 rows);
 
 /*
- * The first page of a slice had `rows` rows, none older than `oldest`: cut the
- * slice shorter if it seems to have too many pages.  True when it was cut.
+ * The first page of the slice that was cut last has `rows` rows, which fill
+ * `sample`.  If the slice seems to have more than `most`, cut it to have about
+ * `wanted`, and take the rest back.  True when it was cut.
  */
-extern bool msgtrace_slicer_shorten(MsgTraceSlicer *slicer, MsgTraceSlice *slice, int64 rows,
-									TimestampTz oldest);
+extern bool msgtrace_slicer_shorten(MsgTraceSlicer *slicer, MsgTraceSlice *slice,
+									const MsgTraceSlice *sample, int64 rows, double most,
+									double wanted);
 
 /* Halve a slice at a whole second; false when it is too short for that. */
 extern bool msgtrace_slice_halve(const MsgTraceSlice *slice, MsgTraceSlice *newer,

@@ -1,0 +1,54 @@
+/*-------------------------------------------------------------------------
+ *
+ * lanes.h
+ *		Several requests in flight for one scan: a session for each.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MSGTRACE_LANES_H
+#define MSGTRACE_LANES_H
+
+#include "postgres.h"
+
+#include "auth/session.h"
+
+typedef struct MsgTraceLane
+{
+	MsgTraceSession *session; /* NULL = not open */
+	MsgTraceStatus status;	  /* of its request */
+	void *task;				  /* what it is busy with; NULL = idle */
+} MsgTraceLane;
+
+typedef struct MsgTraceLanes
+{
+	MemoryContext context;
+	const MsgTraceSessionConfig *config;
+	MsgTraceLane list[MSGTRACE_MAX_HTTPS];
+	int max;					  /* that may be open */
+	bool signed_in;				  /* the first lane has a token, and the others will find it */
+	MsgTraceSessionCounts counts; /* of all of them */
+	MsgTraceSessionCounts closed; /* of those that are no more */
+} MsgTraceLanes;
+
+/* Nothing is opened yet. */
+extern void msgtrace_lanes_init(MsgTraceLanes *lanes, MemoryContext context,
+								const MsgTraceSessionConfig *config, int max);
+
+/* The first lane, open; NULL when it cannot be, with the reason in its status. */
+extern MsgTraceLane *msgtrace_lanes_first(MsgTraceLanes *lanes);
+
+/* A lane with nothing to do, or NULL.  One that cannot be opened is done without. */
+extern MsgTraceLane *msgtrace_lanes_idle(MsgTraceLanes *lanes);
+
+/* Wait until one of those that are busy, or signing in, can move on. */
+extern void msgtrace_lanes_wait(MsgTraceLanes *lanes);
+
+/* Bring the counts up to date. */
+extern void msgtrace_lanes_count(MsgTraceLanes *lanes);
+
+/* Drop what is in flight, and give back what it holds of the tenant's budget. */
+extern void msgtrace_lanes_drop(MsgTraceLanes *lanes);
+
+extern void msgtrace_lanes_close(MsgTraceLanes *lanes);
+
+#endif /* MSGTRACE_LANES_H */
