@@ -97,6 +97,7 @@ msgtrace_bundle_put(MsgTraceBundle *bundle, MsgTraceReadPage *read, const MsgTra
 
 	page->count = msgtrace_keyset_keep_new(bundle->keyset, page->rows, page->count, part);
 	bundle->rows += page->count;
+	bundle->pages_read++;
 	if (bundle->last)
 		bundle->last->next = read;
 	else

@@ -34,9 +34,9 @@ typedef struct MsgTraceBundle
 	bool *in_flight; /* by strand: its next page is being fetched */
 	bool *held;		 /* by strand: not before the reader wants more */
 	int strand_count;
-	int64 rows;		  /* new ones so far */
-	double expected;  /* rows that the slice was cut for */
-	int pages_asked;  /* for */
+	int64 rows;	  /* new ones so far */
+	int fetching; /* pages in flight */
+	int pages_read;
 	int pages_handed; /* out */
 	MsgTraceReadPage *first;
 	MsgTraceReadPage *last;

@@ -64,6 +64,7 @@ msgtrace_lanes_wait(MsgTraceLanes *lanes)
 		if (lane->session && (lane->task || !lanes->signed_in))
 			sessions[count++] = lane->session;
 	}
+	Assert(count > 0);
 	msgtrace_session_wait_any(sessions, count);
 }
 

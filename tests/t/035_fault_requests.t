@@ -16,6 +16,7 @@ use MsgTrace::Service;
 my $service = MsgTrace::Service->start(now => '2026-05-13T12:00:00Z', rows_per_day => 5000, quota => 0);
 my $node = MsgTrace::Cluster->start(conf => { 'o365_msgtrace.max_requests_per_query' => 0 });
 my %usual = (
+	max_concurrency => 1,    # faults meet requests one after the other
 	page_size => 300,
 	rows_per_day => 1,    # the whole range is one slice
 	retry_initial_interval => '0',
