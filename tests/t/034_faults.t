@@ -255,7 +255,7 @@ for my $kind (qw(no_received no_id no_recipient garbage_time long_key))
 		message => qr/record/, detail => qr/$id.*$field{$kind}/, hint => qr/time range/, most => 2);
 }
 orders({ fault => 'bad_row', kind => 'number_subject' });
-like($node->sql("SELECT coalesce(min(subject), 'none') FROM mail.message_trace WHERE $day AND message_trace_id = 'badbadba-dbad-badb-adba-dbadbadbadba'"),
+like($node->sql("SELECT coalesce(min(subject), 'none') FROM mail.message_trace WHERE $day AND message_trace_id::text = 'badbadba-dbad-badb-adba-dbadbadbadba'"),
 	qr/^12345$/, 'a number where a text belongs is shown as text');
 
 # ---- pages that are odd, but good --------------------------------------------------------------
