@@ -85,6 +85,7 @@ OBJS = \
 	src/fdw/wide.o \
 	src/fdw/reading.o \
 	src/fdw/scan.o \
+	src/fdw/async.o \
 	src/fdw/scanner.o \
 	src/fdw/tuple.o \
 	src/fdw/explain.o \
@@ -147,6 +148,7 @@ OBJS = \
 	src/net/http.o \
 	src/net/http_text.o \
 	src/net/loop.o \
+	src/net/group.o \
 	src/net/head.o \
 	src/net/body.o \
 	src/net/clock.o \

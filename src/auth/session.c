@@ -614,6 +614,26 @@ msgtrace_session_wait(MsgTraceSession *session)
 	msgtrace_session_wait_any(&session, 1);
 }
 
+int
+msgtrace_session_socket(MsgTraceSession *session)
+{
+	int64 wait;
+
+	if (session->state == WAITING_FOR_BUDGET)
+	{
+		bool has_slot_now = msgtrace_budget_take(session->budget, &wait);
+
+		msgtrace_http_set_alarm(session->http, has_slot_now ? 0 : wait);
+	}
+	return msgtrace_http_socket(session->http);
+}
+
+void
+msgtrace_session_waited(MsgTraceSession *session, int64 microseconds)
+{
+	session->counts.waited += microseconds;
+}
+
 void
 msgtrace_session_count_page(MsgTraceSession *session, int64 rows)
 {

@@ -99,6 +99,16 @@ extern void msgtrace_session_wait(MsgTraceSession *session);
 /* The same of several, at most MSGTRACE_MAX_HTTPS: until there is something to poll one of them for. */
 extern void msgtrace_session_wait_any(MsgTraceSession *const *sessions, int count);
 
+/*
+ * The same for those who wait in a way of their own, for several sessions and the
+ * latch: a descriptor that is readable when there is something to poll for.  To be
+ * asked for anew before each wait, since what the latch announces shows there.
+ */
+extern int msgtrace_session_socket(MsgTraceSession *session);
+
+/* What they do after it: the wait took so many microseconds. */
+extern void msgtrace_session_waited(MsgTraceSession *session, int64 microseconds);
+
 /* Drop what is in flight, for good: it holds nothing of the budget any more. */
 extern void msgtrace_session_give_up(MsgTraceSession *session);
 

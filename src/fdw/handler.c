@@ -10,6 +10,7 @@
  */
 #include "fdw/handler.h"
 
+#include "fdw/async.h"
 #include "fdw/detail_plan.h"
 #include "fdw/detail_scan.h"
 #include "fdw/explain.h"
@@ -128,6 +129,10 @@ o365_msgtrace_handler(PG_FUNCTION_ARGS pg_attribute_unused())
 	routine->ReScanForeignScan = rescan;
 	routine->EndForeignScan = end_scan;
 	routine->ExplainForeignScan = explain_scan;
+	routine->IsForeignPathAsyncCapable = msgtrace_async_is_capable;
+	routine->ForeignAsyncRequest = msgtrace_async_request;
+	routine->ForeignAsyncConfigureWait = msgtrace_async_configure_wait;
+	routine->ForeignAsyncNotify = msgtrace_async_notify;
 	routine->ImportForeignSchema = msgtrace_import_schema;
 	PG_RETURN_POINTER(routine);
 }

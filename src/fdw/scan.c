@@ -61,6 +61,7 @@ typedef struct TraceScan
 	MsgTraceKept *kept;				/* the rows of such loops, else NULL */
 	MemoryContext question_context; /* of the question that they are kept for */
 	int64 kept_loops;
+	bool waits; /* the last iteration found nothing yet */
 
 	/* of the wide reading */
 	List *wide_condition;
@@ -447,9 +448,31 @@ msgtrace_iterate_scan(ForeignScanState *node)
 {
 	TraceScan *scan = node->fdw_state;
 
-	while (msgtrace_scan_poll(node) == MSGTRACE_WAIT)
+	while ((scan->waits = msgtrace_scan_poll(node) == MSGTRACE_WAIT) && !node->ss.ps.async_capable)
 		msgtrace_pager_wait(scan->reading.pager); /* a cancel does not come back from here */
 	return node->ss.ss_ScanTupleSlot;
+}
+
+void
+msgtrace_scan_limit_concurrency(ForeignScanState *node, int most)
+{
+	TraceScan *scan = node->fdw_state;
+
+	scan->settings.max_concurrency = Min(scan->settings.max_concurrency, most);
+}
+
+bool
+msgtrace_scan_has_begun(ForeignScanState *node)
+{
+	return ((TraceScan *) node->fdw_state)->phase != BEFORE;
+}
+
+MsgTracePager *
+msgtrace_scan_waits_for(ForeignScanState *node)
+{
+	TraceScan *scan = node->fdw_state;
+
+	return scan->waits ? scan->reading.pager : NULL;
 }
 
 /* --------------------------------------------------------------- rescan */
@@ -482,6 +505,7 @@ msgtrace_rescan(ForeignScanState *node)
 	TraceScan *scan = node->fdw_state;
 
 	scan->may_loop = true;
+	scan->waits = false;
 	if (scan->phase == BEFORE || scan->phase == FILLING)
 		return;
 	if (scan->kept && scan->phase != SERVED_WIDE)

@@ -23,6 +23,18 @@ extern TupleTableSlot *msgtrace_iterate_scan(ForeignScanState *node);
  */
 extern MsgTracePagerResult msgtrace_scan_poll(ForeignScanState *node);
 
+/*
+ * In a scan that an Append does not wait for, an iteration without a row may be
+ * one that has to wait: this is its pager then, else NULL.
+ */
+extern MsgTracePager *msgtrace_scan_waits_for(ForeignScanState *node);
+
+/* It shall have no more requests in flight than this, from its next question on. */
+extern void msgtrace_scan_limit_concurrency(ForeignScanState *node, int most);
+
+/* Has its loop begun? */
+extern bool msgtrace_scan_has_begun(ForeignScanState *node);
+
 extern void msgtrace_rescan(ForeignScanState *node);
 extern void msgtrace_end_scan(ForeignScanState *node);
 

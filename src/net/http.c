@@ -621,6 +621,12 @@ msgtrace_http_set_alarm(MsgTraceHttp *http, int64 delay)
 	msgtrace_loop_set_alarm(&http->loop, MSGTRACE_ALARM_CALLER, delay);
 }
 
+int
+msgtrace_http_socket(const MsgTraceHttp *http)
+{
+	return http->loop.epoll_fd;
+}
+
 void
 msgtrace_http_wait(MsgTraceHttp *http, uint32 wait_event)
 {

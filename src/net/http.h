@@ -82,6 +82,9 @@ extern const MsgTraceHttpReply *msgtrace_http_reply(MsgTraceHttp *http);
 /* Wake up after so many milliseconds; -1 takes the alarm back. */
 extern void msgtrace_http_set_alarm(MsgTraceHttp *http, int64 delay);
 
+/* Readable when there is something to poll for: for those who wait in a way of their own. */
+extern int msgtrace_http_socket(const MsgTraceHttp *http);
+
 /*
  * Wait until there is something to poll for, or the latch is set.  Cancel and
  * terminate end it.  `wait_event` is what pg_stat_activity shows.

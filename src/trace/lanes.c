@@ -51,6 +51,12 @@ msgtrace_lanes_idle(MsgTraceLanes *lanes)
 	return NULL;
 }
 
+static bool
+is_busy(const MsgTraceLanes *lanes, const MsgTraceLane *lane)
+{
+	return lane->session && (lane->task || !lanes->signed_in);
+}
+
 void
 msgtrace_lanes_wait(MsgTraceLanes *lanes)
 {
@@ -61,11 +67,41 @@ msgtrace_lanes_wait(MsgTraceLanes *lanes)
 	{
 		MsgTraceLane *lane = &lanes->list[i];
 
-		if (lane->session && (lane->task || !lanes->signed_in))
+		if (is_busy(lanes, lane))
 			sessions[count++] = lane->session;
 	}
 	Assert(count > 0);
 	msgtrace_session_wait_any(sessions, count);
+}
+
+/* With one lane its own descriptor serves; and where there is none for the group, the first one's. */
+int
+msgtrace_lanes_socket(MsgTraceLanes *lanes)
+{
+	int first = -1;
+
+	if (lanes->group == NULL && lanes->max > 1)
+		lanes->group = msgtrace_group_open(lanes->context);
+	for (int i = 0; i < MSGTRACE_MAX_HTTPS; i++)
+	{
+		MsgTraceLane *lane = &lanes->list[i];
+		int fd;
+
+		if (lane->session == NULL)
+			continue;
+		fd = msgtrace_session_socket(lane->session);
+		if (lanes->group)
+			msgtrace_group_set(lanes->group, fd, is_busy(lanes, lane));
+		if (first < 0 && is_busy(lanes, lane))
+			first = fd;
+	}
+	return lanes->group ? msgtrace_group_socket(lanes->group) : first;
+}
+
+void
+msgtrace_lanes_waited(MsgTraceLanes *lanes, int64 microseconds)
+{
+	lanes->closed.waited += microseconds;
 }
 
 static void
@@ -107,6 +143,9 @@ msgtrace_lanes_close(MsgTraceLanes *lanes)
 {
 	msgtrace_lanes_count(lanes);
 	lanes->closed = lanes->counts;
+	if (lanes->group)
+		msgtrace_group_close(lanes->group);
+	lanes->group = NULL;
 	for (int i = 0; i < MSGTRACE_MAX_HTTPS; i++)
 	{
 		if (lanes->list[i].session)

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "auth/session.h"
+#include "net/group.h"
 
 typedef struct MsgTraceLane
 {
@@ -25,6 +26,7 @@ typedef struct MsgTraceLanes
 	const MsgTraceSessionConfig *config;
 	MsgTraceLane list[MSGTRACE_MAX_HTTPS];
 	int max;					  /* that may be open */
+	MsgTraceGroup *group;		  /* of their descriptors, while there are several; or NULL */
 	bool signed_in;				  /* the first lane has a token, and the others will find it */
 	MsgTraceSessionCounts counts; /* of all of them */
 	MsgTraceSessionCounts closed; /* of those that are no more */
@@ -42,6 +44,10 @@ extern MsgTraceLane *msgtrace_lanes_idle(MsgTraceLanes *lanes);
 
 /* Wait until one of those that are busy, or signing in, can move on. */
 extern void msgtrace_lanes_wait(MsgTraceLanes *lanes);
+
+/* The same for those who wait in a way of their own: see msgtrace_session_socket. */
+extern int msgtrace_lanes_socket(MsgTraceLanes *lanes);
+extern void msgtrace_lanes_waited(MsgTraceLanes *lanes, int64 microseconds);
 
 /* Bring the counts up to date. */
 extern void msgtrace_lanes_count(MsgTraceLanes *lanes);

@@ -848,6 +848,25 @@ msgtrace_pager_wait(MsgTracePager *pager)
 	msgtrace_lanes_wait(&pager->lanes);
 }
 
+int
+msgtrace_pager_socket(MsgTracePager *pager)
+{
+	return msgtrace_lanes_socket(&pager->lanes);
+}
+
+void
+msgtrace_pager_waited(MsgTracePager *pager, int64 microseconds)
+{
+	msgtrace_lanes_waited(&pager->lanes, microseconds);
+}
+
+/* One that has failed, or come to its end, has nothing in flight. */
+void
+msgtrace_pager_give_up(MsgTracePager *pager)
+{
+	msgtrace_lanes_drop(&pager->lanes);
+}
+
 const MsgTracePagerCounts *
 msgtrace_pager_counts(const MsgTracePager *pager)
 {

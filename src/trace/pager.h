@@ -65,6 +65,14 @@ extern void msgtrace_pager_close(MsgTracePager *pager);
 extern MsgTracePagerResult msgtrace_pager_next(MsgTracePager *pager, const MsgTraceRow **row);
 extern void msgtrace_pager_wait(MsgTracePager *pager);
 
+/*
+ * The same for those who wait in a way of their own after MSGTRACE_WAIT: see
+ * msgtrace_session_socket.
+ */
+extern int msgtrace_pager_socket(MsgTracePager *pager);
+extern void msgtrace_pager_waited(MsgTracePager *pager, int64 microseconds);
+extern void msgtrace_pager_give_up(MsgTracePager *pager);
+
 extern const MsgTracePagerCounts *msgtrace_pager_counts(const MsgTracePager *pager);
 extern const MsgTraceSessionCounts *msgtrace_pager_session_counts(const MsgTracePager *pager);
 
