@@ -61,7 +61,8 @@ typedef struct TraceScan
 	MsgTraceKept *kept;				/* the rows of such loops, else NULL */
 	MemoryContext question_context; /* of the question that they are kept for */
 	int64 kept_loops;
-	bool waits; /* the last iteration found nothing yet */
+	bool waits;			/* the last iteration found nothing yet */
+	bool stopped_early; /* a loop did not want all: the next ones will not, either */
 
 	/* of the wide reading */
 	List *wide_condition;
@@ -210,6 +211,8 @@ begin_own_reading(TraceScan *scan, ExprContext *econtext, bool is_rest)
 				  econtext);
 	question.may_stop = scan->shape.may_stop;
 	question.wanted = (int64) scan->shape.wanted;
+	if (scan->stopped_early)
+		question.concurrency = 1;
 	if (is_rest)
 		msgtrace_kept_narrow(scan->kept, &question);
 	msgtrace_reading_begin(&scan->reading, &question);
@@ -511,6 +514,7 @@ msgtrace_rescan(ForeignScanState *node)
 	if (scan->kept && scan->phase != SERVED_WIDE)
 	{
 		keep_what_came(scan);
+		scan->stopped_early = scan->stopped_early || !msgtrace_kept_is_complete(scan->kept);
 		scan->phase = BEFORE;
 	}
 	else

@@ -80,6 +80,8 @@ is(shown('SELECT subject FROM mail.message_trace', 'VERBOSE')->{'Remote Filter'}
 is(shown("SELECT subject FROM mail.message_trace WHERE received > '2026-05-08' AND received < '2026-05-07'", 'VERBOSE')->{'Expected Requests'}, 0, 'a contradiction expects no request');
 
 my @mails = map { "'user$_\@contoso.com'" } 1 .. 60;
+$scan = shown("SELECT subject FROM mail.message_trace WHERE $day AND sender_address IN ($mails[0], $mails[1], $mails[2])", 'VERBOSE');
+is_deeply([ @{$scan}{ 'Expected Choice', 'Expected Queries', 'Expected Requests' } ], [ 'a query for each of several values', 3, 3 ], 'a short list is asked for value by value');
 $scan = shown("SELECT subject FROM mail.message_trace WHERE $day AND sender_address IN (" . join(', ', @mails) . ')', 'VERBOSE');
 is_deeply([ @{$scan}{ 'Expected Choice', 'Expected Queries', 'Expected Requests' } ], [ 'several values checked here, for fewer requests', 1, 20 ], 'a long one is not');
 
