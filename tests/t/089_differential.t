@@ -18,6 +18,7 @@ use Time::Local qw(timegm);
 
 use MsgTrace::Cluster;
 use MsgTrace::Generator;
+use MsgTrace::Process qw(folder);
 use MsgTrace::Service;
 
 use constant QUERIES_OF_A_SESSION => 20;
@@ -83,6 +84,18 @@ my %truth = (
 	folded => 'truth_folded', 'reporting.message_trace' => 'truth_reporting');
 my @tables = sort keys %truth;
 
+# The events of all deliveries of the days that are asked for.
+my @deliveries = map { [ split /\|/ ] } split /\n/,
+  $node->sql("SELECT message_trace_id, recipient_address FROM truth WHERE received >= '2026-05-01T00:00:00Z'");
+my $file = $service->save_detail_truth(folder() . '/details.csv', @deliveries);
+$node->sql(<<"SQL");
+CREATE TABLE truth_detail (message_trace_id uuid, recipient_address text, message_id text, event_time timestamptz,
+	event text, action text, detail text, data text);
+\\copy truth_detail FROM '$file' (FORMAT csv, HEADER)
+CREATE INDEX ON truth_detail (message_trace_id);
+ANALYZE truth_detail;
+SQL
+
 my @names = qw(message_trace_id message_id received sender_address recipient_address subject status size);
 my @samples = map { my %row; @row{@names} = map { $_ eq "\x01" ? undef : $_ } split /\x02/, $_, -1; \%row }
   split /\x03\n?/, $node->sql('SELECT ' . join(" || e'\\x02' || ", map { "coalesce($_\::text, e'\\x01')" } @names)
@@ -120,20 +133,27 @@ sub switches
 {
 	my @zones = ('UTC', 'Europe/Berlin', 'Asia/Kathmandu', 'America/St_Johns');
 	my @set = ("SET TimeZone = '$zones[rand @zones]'");
-	for my $switch (qw(nestloop hashjoin mergejoin material memoize incremental_sort sort hashagg))
+	for my $switch (qw(nestloop hashjoin mergejoin material memoize incremental_sort sort hashagg async_append))
 	{
 		push @set, "SET enable_$switch = " . (rand() < 0.2 ? 'off' : 'on');
 	}
 	return join '; ', @set;
 }
 
+# The query's SQL over a foreign table, or over its truth.
+sub asked_of
+{
+	my ($query, $name, $table) = @_;
+	my $detail = $name eq 'wanted' ? 'truth_detail' : $table =~ /\Areporting/ ? 'reporting.message_trace_detail' : 'mail.message_trace_detail';
+	my $trace = $name eq 'wanted' ? $truth{$table} : $table;
+	return MsgTrace::Generator::sql($query, $name) =~ s/\bTRACE\b/$trace/gr =~ s/\bDETAIL\b/$detail/gr;
+}
+
 # What is wrong with a query's result: nothing, or words. $rows is set.
 sub difference
 {
 	my ($query, $table, $set, $rows) = @_;
-	my $sql = MsgTrace::Generator::sql($query, 'given');
-	(my $wanted = MsgTrace::Generator::sql($query, 'wanted')) =~ s/\bTRACE\b/$truth{$table}/g;
-	$sql =~ s/\bTRACE\b/$table/g;
+	my ($sql, $wanted) = map { asked_of($query, $_, $table) } 'given', 'wanted';
 	my $out = eval {
 		my $asked = session();
 		$asked->sql("DROP TABLE IF EXISTS given, wanted; RESET ALL; SET client_min_messages = error; SET statement_timeout = '60s'; $set; $wanted");
@@ -178,7 +198,7 @@ sub show
 	my ($query, $table, $set) = @_;
 	my $small = shrunk($query, $table, $set);
 	my $problem = difference($small, $table, $set) // 'passes now';
-	(my $sql = MsgTrace::Generator::sql($small, 'given')) =~ s/\bTRACE\b/$table/g;
+	my $sql = asked_of($small, 'given', $table);
 	diag("$problem\n$set;\n$sql;\nthe truth is in $truth{$table}");
 	if ($sql =~ /\ACREATE TEMP TABLE given AS (.*)/s)
 	{

@@ -5,7 +5,8 @@
 #   my $generator = MsgTrace::Generator->new(samples => [ {column => value, …}, … ],
 #       from => EPOCH, to => EPOCH, ips => [ … ], tables => { one => 1 });
 #   my $query = $generator->query;       # a tree, see below
-#   MsgTrace::Generator::sql($query)     # SQL, in which TRACE stands for the table
+#   MsgTrace::Generator::sql($query, $name)   # SQL that makes the table $name; TRACE and
+#                                        # DETAIL stand for the tables asked
 #   MsgTrace::Generator::smaller($query) # simpler queries, simplest first
 #
 # A query: { shape => …, where => CONDITION, columns => …, limit, order, … }.
@@ -226,19 +227,21 @@ sub query
 	my %query = (
 		shape => pick(
 			qw(rows rows rows rows ordered ordered top top count extremes groups), 'join', 'left join', 'large join',
-			'subplan', 'exists', 'not exists', 'lateral', 'union', 'self join', 'semijoin'),
+			'subplan', 'exists', 'not exists', 'lateral', 'union', 'self join', 'semijoin', 'details', 'first details', 'prefix'),
 		where => $self->_condition(pick(0, 1, 2, 2, 3)),
 		direction => pick('ASC', 'DESC'),
 		limit => pick(1, 3, 10, 50, 700),
 		offset => pick(0, 0, 0, 5),
 		column => pick('sender_address', 'recipient_address'),
 		range => $self->_range(3600),
-		how => pick('plain', 'plain', 'generic', 'custom', 'initplan'));
+		how => pick('plain', 'plain', 'generic', 'custom', 'initplan', 'variables', 'cursor'));
 	if (chance(0.75) && $query{shape} ne 'self join')
 	{
 		$query{where} = [ 'AND', $self->_range, $query{where} ];
 	}
 	$query{where} = [ 'AND', $self->_range(86400), $query{where} ] if $query{shape} =~ /subplan|lateral|exists/;
+	# Each delivery costs a request for its details.
+	$query{where} = [ 'AND', $query{range}, $query{where} ] if $query{shape} =~ /details/;
 	return \%query;
 }
 
@@ -258,6 +261,11 @@ my %shapes = (
 	'lateral' => "SELECT p.mail, v.* FROM few p, LATERAL (SELECT received, message_trace_id FROM TRACE t WHERE t.COLUMN = p.mail AND WHERE_ ORDER BY received DIRECTION, $key LIMIT 3) v",
 	'union' => 'SELECT COLUMNS FROM TRACE t WHERE WHERE_ UNION ALL SELECT COLUMNS FROM TRACE t WHERE RANGE_',
 	'self join' => 'SELECT COLUMNS, o.recipient_address AS other FROM TRACE t JOIN TRACE o USING (message_trace_id) WHERE WHERE_ AND o.RANGE_',
+	'details' => 'SELECT COLUMNS, d.event, d.event_time, d.data FROM TRACE t JOIN DETAIL d ON d.message_trace_id = t.message_trace_id'
+	  . ' AND d.recipient_address = t.recipient_address WHERE WHERE_',
+	'first details' => 'SELECT COLUMNS, v.* FROM TRACE t, LATERAL (SELECT event, event_time FROM DETAIL d WHERE d.message_trace_id = t.message_trace_id'
+	  . ' AND d.recipient_address = t.recipient_address ORDER BY event_time DIRECTION, event, data LIMIT 1) v WHERE WHERE_',
+	'prefix' => 'SELECT row_number() OVER () AS nr, q.* FROM (SELECT received, size, status FROM TRACE t WHERE WHERE_ ORDER BY received DIRECTION, size, status LIMIT LIMIT_) q',
 	'semijoin' => 'SELECT COLUMNS FROM TRACE t WHERE t.COLUMN IN (SELECT mail FROM few) AND WHERE_');
 
 # ---- parameters -------------------------------------------------------------------------
@@ -276,6 +284,24 @@ sub _lift
 	return ($sql, \@types, \@values);
 }
 
+# Row by row, as a program has it that may stop at any time.
+sub _cursor
+{
+	my ($name, $sql) = @_;
+	return "CREATE TEMP TABLE $name AS $sql WITH NO DATA; DO \$do\$ DECLARE c CURSOR FOR $sql; r $name%ROWTYPE; BEGIN OPEN c;"
+	  . " LOOP FETCH c INTO r; EXIT WHEN NOT FOUND; INSERT INTO $name SELECT r.*; END LOOP; CLOSE c; END \$do\$";
+}
+
+# Constants as variables of PL/pgSQL.
+sub _variables
+{
+	my ($name, $sql, $types, $values) = @_;
+	my $i = 0;
+	my $declared = join ' ', map { $i++; "v$i $_ := $values->[$i - 1];" } @$types;
+	$sql =~ s/\$(\d+)/v$1/g;
+	return "DO \$do\$ DECLARE $declared BEGIN CREATE TEMP TABLE $name AS $sql; END \$do\$";
+}
+
 # SQL that fills the temporary table NAME; TRACE stands for the table asked.
 sub sql
 {
@@ -285,7 +311,12 @@ sub sql
 	my $sql = $shapes{ $query->{shape} };
 	my ($types, $values) = ([], []);
 
-	if ($query->{shape} eq 'self join')
+	if ($query->{shape} =~ /details/)
+	{
+		my $names = join '|', @columns;
+		s/\b($names)\b/t.$1/g for $where;
+	}
+	elsif ($query->{shape} eq 'self join')
 	{
 		my $names = join '|', @columns;
 		s/\b($names)\b/t.$1/g for $where;
@@ -294,7 +325,7 @@ sub sql
 		(my $own = $query->{range}) =~ s/\breceived\b/t.received/g;
 		$where = "$own AND $where";
 	}
-	elsif ($query->{how} ne 'plain')
+	elsif ($query->{how} =~ /\A(?:generic|custom|initplan|variables)\z/)
 	{
 		($where, $types, $values) = _lift($where, $query->{how});
 	}
@@ -305,7 +336,9 @@ sub sql
 	$sql =~ s/DIRECTION/$query->{direction}/g;
 	$sql =~ s/LIMIT_/$query->{limit}/g;
 	$sql =~ s/OFFSET_/$query->{offset}/g;
+	return _cursor($name, $sql) if $query->{how} eq 'cursor';
 	return "CREATE TEMP TABLE $name AS $sql" if !@$values;
+	return _variables($name, $sql, $types, $values) if $query->{how} eq 'variables';
 	return "PREPARE p_$name (" . join(', ', @$types) . ") AS $sql; SET plan_cache_mode = force_$query->{how}_plan;"
 	  . "CREATE TEMP TABLE $name AS EXECUTE p_$name (" . join(', ', @$values) . "); RESET plan_cache_mode; DEALLOCATE p_$name";
 }
