@@ -76,10 +76,6 @@ msgtrace_session_open(MemoryContext context, const MsgTraceSessionConfig *config
 	session->budget = msgtrace_share_budget(session->share);
 	session->state = ENDED;
 	session->http = msgtrace_http_open(context, status);
-
-	/* where the service's clock is moved at will, only a fresh answer tells it */
-	if (config->service_clock)
-		msgtrace_token_forget(&config->credential);
 	return session->http ? session : NULL;
 }
 
@@ -113,6 +109,9 @@ begin(MsgTraceSession *session, const char *url, bool is_detail)
 void
 msgtrace_session_sign_in(MsgTraceSession *session)
 {
+	/* where the service's clock is moved at will, only a fresh answer tells it */
+	if (session->config->service_clock)
+		msgtrace_token_forget(&session->config->credential);
 	begin(session, NULL, false);
 }
 
