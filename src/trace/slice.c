@@ -102,13 +102,24 @@ msgtrace_slicer_next(MsgTraceSlicer *slicer, double rows, MsgTraceSlice *slice)
 	return true;
 }
 
+/*
+ * What comes next may be as dense as the last slice or as those before it: the
+ * night ends, and so does the weekend.  A slice that is too long costs more than
+ * one that is too short, so the denser it is; each slice weighs twice as much as
+ * the one before.
+ */
 void
 msgtrace_slicer_learn(MsgTraceSlicer *slicer, const MsgTraceSlice *slice, int64 rows)
 {
 	int64 length = Max(slice->to - slice->from, USECS_PER_SEC);
+	double seconds = (double) length / USECS_PER_SEC;
 
 	/* an empty slice may have missed one row by chance, so half a row it is */
-	slicer->density = Max((double) rows, 0.5) * USECS_PER_SEC / length;
+	double seen = Max((double) rows, 0.5);
+
+	slicer->seen_rows = slicer->seen_rows / 2 + seen;
+	slicer->seen_seconds = slicer->seen_seconds / 2 + seconds;
+	slicer->density = Max(seen / seconds, slicer->seen_rows / slicer->seen_seconds);
 	slicer->seen = true;
 	slicer->last_length = length;
 }

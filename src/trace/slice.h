@@ -32,6 +32,8 @@ typedef struct MsgTraceSlicer
 	bool oldest_first; /* cut from the oldest end, else from the newest */
 	double density;	   /* rows per second, expected or seen */
 	bool seen;		   /* ... seen */
+	double seen_rows;  /* of the slices so far, the last ones weighing most */
+	double seen_seconds;
 	int64 last_length; /* of the last slice, microseconds */
 } MsgTraceSlicer;
 
