@@ -73,6 +73,7 @@ OBJS = \
 	src/fdw/atom.o \
 	src/fdw/pattern.o \
 	src/fdw/condition.o \
+	src/fdw/gate.o \
 	src/fdw/alternatives.o \
 	src/fdw/question.o \
 	src/fdw/plan.o \

@@ -393,7 +393,12 @@ msgtrace_alternatives_of_atom(MsgTraceAlternatives *alternatives, const List *at
 
 	memset(alternatives, 0, sizeof(*alternatives));
 	msgtrace_query_init(&query);
-	if (!value->known)
+	if (test.kind == MSGTRACE_GATE)
+	{
+		if (!value->known || (!value->is_null && DatumGetBool(value->value)))
+			msgtrace_alternatives_add(alternatives, &query);
+	}
+	else if (!value->known)
 		add_unknown(alternatives, &test, number, any);
 	else if (value->is_null)
 		return;

@@ -30,7 +30,8 @@ typedef enum MsgTraceAtomKind
 	MSGTRACE_LIKE,		   /* the subject is like the value */
 	MSGTRACE_ILIKE,
 	MSGTRACE_ILIKE_C, /* ILIKE that knows no case beyond ASCII */
-	MSGTRACE_BEGINS	  /* the subject begins with the value */
+	MSGTRACE_BEGINS,  /* the subject begins with the value */
+	MSGTRACE_GATE	  /* the value is true; of no field */
 } MsgTraceAtomKind;
 
 /* The relation whose conditions are looked at. */

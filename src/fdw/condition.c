@@ -10,6 +10,7 @@
  */
 #include "fdw/condition.h"
 
+#include "fdw/gate.h"
 #include "lib/stringinfo.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/ruleutils.h"
@@ -28,6 +29,13 @@ typedef struct Reading
 static List *read_clause(Reading *reading, Expr *clause);
 
 static List *
+add_atom(Reading *reading, MsgTraceAtomKind kind, int field, bool any, Expr *value)
+{
+	reading->values = lappend(reading->values, value);
+	return list_make4_int(kind, field, any, list_length(reading->values) - 1);
+}
+
+static List *
 read_atom(Reading *reading, Expr *clause)
 {
 	MsgTraceAtom atom;
@@ -38,8 +46,7 @@ read_atom(Reading *reading, Expr *clause)
 		reading->reason = reason;
 		return NIL;
 	}
-	reading->values = lappend(reading->values, atom.value);
-	return list_make4_int(atom.kind, atom.field, atom.any, list_length(reading->values) - 1);
+	return add_atom(reading, atom.kind, atom.field, atom.any, atom.value);
 }
 
 static List *
@@ -77,7 +84,10 @@ static List *
 read_clause(Reading *reading, Expr *clause)
 {
 	BoolExpr *boolean = (BoolExpr *) clause;
+	Expr *gate = msgtrace_gate_read(reading->root, reading->table, clause);
 
+	if (gate)
+		return add_atom(reading, MSGTRACE_GATE, MSGTRACE_NO_FIELD, false, gate);
 	if (!IsA(clause, BoolExpr))
 		return read_atom(reading, clause);
 	if (boolean->boolop == NOT_EXPR)
@@ -150,6 +160,11 @@ describe_atom(StringInfo text, List *atom, List *values, List *context,
 	Node *value = list_nth(values, list_nth_int(atom, MSGTRACE_ATOM_VALUE));
 	char *words = deparse_expression(value, context, false, false);
 
+	if (list_nth_int(atom, MSGTRACE_ATOM_KIND) == MSGTRACE_GATE)
+	{
+		appendStringInfoString(text, words);
+		return;
+	}
 	appendStringInfo(
 		text, list_nth_int(atom, MSGTRACE_ATOM_KIND) == MSGTRACE_EQUAL_LOWER ? "lower(%s)" : "%s",
 		dialect->properties[list_nth_int(atom, MSGTRACE_ATOM_FIELD)]);

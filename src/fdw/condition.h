@@ -9,7 +9,8 @@
  * A condition is a tree of lists, so that a plan can carry it:
  *
  *		NIL								everything
- *		integers: kind, field, any, n	an atom, compared with the n-th value
+ *		integers: kind, field, any, n	an atom, compared with the n-th value; or a gate,
+ *										the n-th value itself, which is true or not
  *		Integer, tree, tree, ...		AND or OR of them
  *
  *-------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 #
 # Several tenants under one Append: as a UNION ALL and as partitions they are
 # asked at once, their rows are those of the truth, and what ends the query ends
-# it for all of them at once.
+# it for all of them at once. Those that can have no row are not asked.
 #
 # That all are in flight is seen where nothing is ever answered: one after the
 # other would never get to ask the second.
@@ -107,6 +107,84 @@ is(() = ($plan =~ /Requests: [1-9]/g), $TENANTS, 'EXPLAIN ANALYZE counts the req
 my $rows = 0;
 $rows += $1 while $plan =~ /Async Foreign Scan.*?rows=(\d+)/g;
 is($rows, $node->sql('SELECT count(*) FROM truth'), '… and its rows');
+
+# ---- tenants that cannot have a row ------------------------------------------------------
+
+# The tables' own column has the label; the view says nothing of which table has which.
+$node->sql("CREATE SCHEMA l$_; IMPORT FOREIGN SCHEMA exchange LIMIT TO (message_trace) FROM SERVER t$_ INTO l$_ OPTIONS (tenant 'true')")
+  for 1 .. $TENANTS;
+$node->sql('CREATE VIEW labelled AS '
+	  . join(' UNION ALL ', map { "SELECT tenant, $columns FROM l$_.message_trace" } 1 .. $TENANTS));
+
+# For each table as many requests as tenants can have a row, a page holds all of an hour.
+sub prunes
+{
+	my ($name, $condition, $tenants, %how) = @_;
+	my $hour = "received >= '2026-05-09T08:00:00Z' AND received < '2026-05-09T09:00:00Z'";
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	for my $table (qw(everybody trace labelled))
+	{
+		$service->clear_requests;
+		$node->same_rows("$name: $table", "SELECT * FROM $table WHERE $hour AND ($condition)",
+			"SELECT * FROM truth WHERE $hour AND ($condition)", at_least => $tenants ? 1 : 0, %how);
+		is(asked(), $tenants, "… with $tenants requests");
+	}
+	return;
+}
+
+my ($someone, $theirs) = split /\|/, $node->sql("SELECT recipient_address, tenant FROM truth WHERE received >= '2026-05-09T08:00:00Z'"
+	  . " AND received < '2026-05-09T09:00:00Z' AND tenant = 't4' LIMIT 1");
+prunes('one tenant', "tenant = 't2'", 1);
+prunes('the same, turned round', "'t2' = tenant", 1);
+prunes('a list', "tenant IN ('t1', 't3', 'unknown')", 2);
+prunes('all but a list', "tenant NOT IN ('t1', 't3')", 3);
+prunes('LIKE', "tenant LIKE 't_' AND tenant > 't3'", 2);
+prunes('OR', "tenant = 't2' OR tenant = 't5'", 2);
+prunes('OR with other conditions', "tenant = 't2' OR tenant = 't4' AND recipient_address = '$someone'", 2);
+prunes('an expression', "upper(tenant) = 'T3'", 1);
+prunes('nobody', "tenant = 'nobody'", 0);
+prunes('NULL', 'tenant IS NULL', 0);
+prunes('not NULL', 'tenant IS NOT NULL', 5);
+for my $mode ('custom', 'generic')
+{
+	for my $table (qw(everybody trace labelled))
+	{
+		my $session = $node->session;
+		$session->sql("SET plan_cache_mode = force_${mode}_plan; PREPARE q (text, text[]) AS SELECT count(*) FROM $table"
+			  . " WHERE received >= '2026-05-09T08:00:00Z' AND received < '2026-05-09T09:00:00Z' AND (tenant = \$1 OR tenant = ANY (\$2))");
+		$service->clear_requests;
+		$session->sql("EXECUTE q ('t2', '{t4,t5}')");
+		is(asked(), 3, "parameters of a $mode plan of $table ask three tenants");
+		$service->clear_requests;
+		$session->sql('EXECUTE q (NULL, NULL)');
+		is(asked(), 0, '… and NULL none');
+		$session->quit;
+	}
+}
+$service->clear_requests;
+$node->sql("SELECT count(*) FROM labelled WHERE received >= '2026-05-09T08:00:00Z' AND received < '2026-05-09T09:00:00Z' AND tenant = (SELECT 't' || 3)");
+is(asked(), 1, 'the result of a subquery asks one');
+$node->sql("ALTER SERVER t3 OPTIONS (ADD tenant_label 'Third')");
+$service->clear_requests;
+is($node->sql("SELECT DISTINCT tenant FROM labelled WHERE received >= '2026-05-09T08:00:00Z' AND received < '2026-05-09T09:00:00Z' AND tenant = 'Third'"), 'Third',
+	'another label is known by its name');
+is(asked(), 1, '… with one request');
+$node->sql('ALTER SERVER t3 OPTIONS (DROP tenant_label)');
+
+# A condition on a parameter alone opens or closes what stands beside it.
+{
+	my $session = $node->session;
+	$session->sql("SET plan_cache_mode = force_generic_plan; PREPARE maybe (text) AS SELECT count(*) FROM l4.message_trace"
+		  . " WHERE received >= '$from' AND received < '$to' AND (\$1 IS NULL OR recipient_address = \$1)");
+	$service->clear_requests;
+	is($session->sql("EXECUTE maybe ('$someone')"), $node->sql("SELECT count(*) FROM truth WHERE tenant = 't4' AND recipient_address = '$someone'"),
+		'"$1 IS NULL OR recipient_address = $1" finds its rows');
+	is(asked(), 1, '… and asks for that recipient alone');
+	is($session->sql('EXECUTE maybe (NULL)'), $node->sql("SELECT count(*) FROM truth WHERE tenant = 't4'"), '… and for all where it is NULL');
+	$session->sql("PREPARE fails (int) AS SELECT count(*) FROM l4.message_trace WHERE received >= '$from' AND received < '$to' AND (\$1 = 0 OR 7 / \$1 = 2)");
+	is($session->sql('EXECUTE fails (0)'), $node->sql("SELECT count(*) FROM truth WHERE tenant = 't4'"), 'what could fail is not looked at before its turn');
+	$session->quit;
+}
 
 # ---- more than may be in flight --------------------------------------------------------
 
