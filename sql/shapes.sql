@@ -9,7 +9,7 @@ RESET client_min_messages;
 CREATE SERVER regress_shape FOREIGN DATA WRAPPER o365_msgtrace
 	OPTIONS (tenant_id 'contoso.com', report_url 'https://no.such.host.invalid/x');
 CREATE SERVER regress_shape_b FOREIGN DATA WRAPPER o365_msgtrace
-	OPTIONS (tenant_id 'fabrikam.com', report_url 'https://no.such.host.invalid/x');
+	OPTIONS (tenant_id 'fabrikam.com', tenant_label 'b', report_url 'https://no.such.host.invalid/x');
 CREATE SCHEMA regress_shape;
 CREATE SCHEMA regress_shape_b;
 IMPORT FOREIGN SCHEMA exchange FROM SERVER regress_shape INTO regress_shape;
