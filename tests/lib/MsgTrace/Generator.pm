@@ -26,7 +26,8 @@ my $key = 'message_trace_id, recipient_address';
 sub new
 {
 	my ($class, %world) = @_;
-	return bless {%world}, $class;
+	my @odd = grep { $_->{message_trace_id} =~ /\A0dd/ } @{ $world{samples} };
+	return bless { odd => @odd ? \@odd : $world{samples}, %world }, $class;
 }
 
 sub pick { return $_[ int rand @_ ] }
@@ -46,7 +47,7 @@ sub _value
 	my ($self, $column) = @_;
 	for (1 .. 20)
 	{
-		my $value = pick(@{ $self->{samples} })->{$column};
+		my $value = pick(@{ $self->{ chance(0.3) ? 'odd' : 'samples' } })->{$column};
 		return $value if defined $value;
 	}
 	return 'none';
@@ -104,6 +105,7 @@ sub _received
 sub _pattern
 {
 	my ($self, $value) = @_;
+	$value =~ tr/\x{130}\x{212A}/iK/ if chance(0.7);    # what ILIKE may take for the same
 	my @letters = split //, $value;
 	my $from = int rand @letters;
 	my $to = $from + int rand(@letters - $from);
