@@ -277,7 +277,7 @@ sub _lift
 {
 	my ($sql, $how) = @_;
 	my (@types, @values);
-	$sql =~ s{(\b(?:message_id|sender_address|recipient_address|status|subject|received)\ (?:=|<|>|<=|>=|LIKE|ILIKE)\ )('(?:[^']|'')*')(?!::)(?!\ ESCAPE)}{
+	$sql =~ s{(\b(?:message_id|sender_address|recipient_address|status|subject|received)\ (?:=|<|>|<=|>=|LIKE|ILIKE)\ )('(?:[^']|'')*+')(?!::)(?!\ ESCAPE)}{
 		my ($left, $value) = ($1, $2);
 		my $type = $left =~ /\Areceived/ ? 'timestamptz' : 'text';
 		if ($how eq 'initplan') { "$left(SELECT $value\::$type)" }
