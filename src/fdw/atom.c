@@ -32,7 +32,8 @@ static const char minds_case[] = "the service is not known to ignore case here";
 typedef struct Comparison
 {
 	Var *column;
-	bool lowered; /* lower(column) */
+	bool lowered;		 /* lower(column) */
+	Oid lower_collation; /* by the rules of this one */
 	Oid operator;
 	Oid function; /* of the operator, or the one that stands in its place */
 	Oid collation;
@@ -60,6 +61,7 @@ take_column(Comparison *comparison, Expr *expr, int varno)
 	FuncExpr *function = (FuncExpr *) expr;
 
 	comparison->lowered = IsA(expr, FuncExpr) && function->funcid == F_LOWER_TEXT;
+	comparison->lower_collation = comparison->lowered ? function->inputcollid : InvalidOid;
 	comparison->column = column_of(comparison->lowered ? linitial(function->args) : expr, varno);
 	return comparison->column != NULL;
 }
@@ -162,14 +164,17 @@ read_received(MsgTraceAtom *atom, const Comparison *comparison, Form_pg_attribut
 	return NULL;
 }
 
-/* Is it this operator of the extension citext? */
+/* Is it this function of the extension citext? */
 static bool
-is_citext(const Comparison *comparison, const char *operator)
+is_citext(const Comparison *comparison, const char *function)
 {
-	Oid extension = get_extension_oid("citext", true);
-	char *name = OidIsValid(comparison->operator) ? get_opname(comparison->operator) : NULL;
+	char *name = get_func_name(comparison->function);
+	Oid extension;
 
-	return OidIsValid(extension) && name && strcmp(name, operator) == 0 &&
+	if (name == NULL || strcmp(name, function) != 0)
+		return false;
+	extension = get_extension_oid("citext", true);
+	return OidIsValid(extension) &&
 		   getExtensionOfObject(ProcedureRelationId, comparison->function) == extension;
 }
 
@@ -177,6 +182,17 @@ static bool
 is_text(Oid type)
 {
 	return type == TEXTOID || type == VARCHAROID;
+}
+
+/* Where SQL cannot tell which collation is meant, so can nobody here. */
+static const char *
+why_not_by_bytes(Oid collation)
+{
+	if (!OidIsValid(collation))
+		return "the collation is not clear";
+	if (!get_collation_isdeterministic(collation))
+		return "the collation is not deterministic";
+	return NULL;
 }
 
 /* Measured of addresses; of others nobody knows. */
@@ -194,11 +210,11 @@ read_equality(MsgTraceAtom *atom, const Comparison *comparison, Oid column_type)
 	if (function == F_TEXTEQ && comparison->value_type == TEXTOID)
 	{
 		atom->kind = comparison->lowered ? MSGTRACE_EQUAL_LOWER : MSGTRACE_EQUAL;
-		if (!get_collation_isdeterministic(comparison->collation))
-			return "the collation is not deterministic";
-		return comparison->lowered && !ignores_case(atom->field) ? minds_case : NULL;
+		if (comparison->lowered && !ignores_case(atom->field))
+			return minds_case;
+		return why_not_by_bytes(comparison->collation);
 	}
-	if (is_citext(comparison, "="))
+	if (is_citext(comparison, "citext_eq"))
 	{
 		atom->kind = MSGTRACE_EQUAL_CITEXT;
 		return ignores_case(atom->field) ? NULL : minds_case;
@@ -223,15 +239,16 @@ kind_of_ilike(Oid collation)
 static const char *
 read_subject(MsgTraceAtom *atom, const Comparison *comparison)
 {
-	if (is_citext(comparison, "~~") || is_citext(comparison, "~~*"))
+	if (is_citext(comparison, "texticlike"))
 		atom->kind = MSGTRACE_ILIKE;
 	else if (comparison->value_type != TEXTOID)
 		return no_filter;
-	else if (!get_collation_isdeterministic(comparison->collation))
-		return "the collation is not deterministic";
+	else if (why_not_by_bytes(comparison->collation))
+		return why_not_by_bytes(comparison->collation);
 	else if (comparison->function == F_TEXTLIKE)
-		atom->kind = comparison->lowered ? kind_of_ilike(comparison->collation) : MSGTRACE_LIKE;
-	else if (comparison->function == F_TEXTICLIKE)
+		atom->kind = comparison->lowered ? kind_of_ilike(comparison->lower_collation)
+										 : MSGTRACE_LIKE;
+	else if (comparison->function == F_TEXTICLIKE && !comparison->lowered)
 		atom->kind = kind_of_ilike(comparison->collation);
 	else if (comparison->lowered)
 		return no_filter;
@@ -257,8 +274,7 @@ is_asked(const MsgTraceTable *table, int field)
 static bool
 is_column_of_text(const Comparison *comparison, Oid column_type)
 {
-	return is_text(column_type) || is_citext(comparison, "=") || is_citext(comparison, "~~") ||
-		   is_citext(comparison, "~~*");
+	return is_text(column_type) || is_citext(comparison, "texticlike");
 }
 
 static const char *

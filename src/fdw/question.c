@@ -17,6 +17,7 @@
 
 #include <math.h>
 
+#include "common/string.h"
 #include "fdw/condition.h"
 #include "miscadmin.h"
 #include "net/clock.h"
@@ -161,6 +162,16 @@ hull_of(const MsgTraceQuery *one, const MsgTraceQuery *other)
 	return hull;
 }
 
+/*
+ * Beyond ASCII one row may satisfy both where they are compared by different
+ * rules: lower() makes "k" of a Kelvin sign.
+ */
+static bool
+exclude_each_other(const char *one, const char *other)
+{
+	return pg_is_ascii(one) && pg_is_ascii(other) && pg_strcasecmp(one, other) != 0;
+}
+
 /* Both at a time.  False when no row can satisfy both. */
 static bool
 intersect(MsgTraceQuery *both, const MsgTraceQuery *one, const MsgTraceQuery *other)
@@ -172,7 +183,7 @@ intersect(MsgTraceQuery *both, const MsgTraceQuery *one, const MsgTraceQuery *ot
 	{
 		if (other->equals[field] == NULL)
 			continue;
-		if (one->equals[field] && pg_strcasecmp(one->equals[field], other->equals[field]) != 0)
+		if (one->equals[field] && exclude_each_other(one->equals[field], other->equals[field]))
 			return false;
 		both->equals[field] = other->equals[field];
 	}
@@ -230,7 +241,7 @@ slips_through(const MsgTraceQuery *one, const MsgTraceQuery *other)
 	for (int field = 0; field < MSGTRACE_FIELDS; field++)
 	{
 		if (field != MSGTRACE_STATUS && one->equals[field] && other->equals[field] &&
-			pg_strcasecmp(one->equals[field], other->equals[field]) != 0)
+			exclude_each_other(one->equals[field], other->equals[field]))
 			return false;
 	}
 	return may_turn(status, other_status);
@@ -478,11 +489,6 @@ multiply_or(Making *making, List *parts)
 		for (int i = 0; i < part.count; i++)
 			msgtrace_alternatives_add(&all, &part.queries[i]);
 	}
-	if (all.count > MAX_QUERIES)
-	{
-		making->notes->is_wide = true;
-		merge_all(&all);
-	}
 	return all;
 }
 
@@ -500,6 +506,11 @@ multiply_out(Making *making, List *condition)
 		all = multiply_or(making, condition);
 	else
 		all = multiply_and(making, condition);
+	if (all.count > MAX_QUERIES) /* comparing each with each would take long, too */
+	{
+		making->notes->is_wide = true;
+		merge_all(&all);
+	}
 	absorb(&all);
 	return all;
 }
