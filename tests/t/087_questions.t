@@ -205,7 +205,7 @@ my @questions = (
 	[ 'All mail from or to Grace', '`sender_address = a OR recipient_address = a`, 7 days',
 		"SELECT * FROM message_trace WHERE (sender_address = '$grace' OR recipient_address = '$grace') AND $recent", 2 ],
 	[ "Ada's newest mail", '`recipient_address = … ORDER BY received DESC LIMIT 1`',
-		"SELECT received, subject FROM message_trace WHERE recipient_address = '$ada' ORDER BY received DESC LIMIT 1", 1 ],
+		"SELECT received, subject FROM message_trace WHERE recipient_address = '$ada' ORDER BY received DESC LIMIT 1", 1, 1, 'ahead' ],
 	[ 'Is this Message-ID known? (it is, of 13 days ago)', '`EXISTS (… message_id = …)`',
 		"SELECT EXISTS (SELECT FROM message_trace WHERE message_id = '$known_id') AS known", windows_back('2026-04-30T09:00:00Z'), 2, 'ahead' ],
 	[ 'Who got the message with this trace id?', '`message_trace_id = …`, 7 days',
