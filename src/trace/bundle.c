@@ -82,8 +82,9 @@ msgtrace_bundle_is_read(const MsgTraceBundle *bundle)
 MsgTraceReadPage *
 msgtrace_bundle_new_page(const MsgTraceBundle *bundle)
 {
-	MemoryContext own = AllocSetContextCreate(bundle->context, "o365_msgtrace page",
-											  ALLOCSET_DEFAULT_SIZES);
+	/* a row is many small pieces, which this kind of context does not round up */
+	MemoryContext own = GenerationContextCreate(bundle->context, "o365_msgtrace page",
+												ALLOCSET_DEFAULT_SIZES);
 	MsgTraceReadPage *read = MemoryContextAllocZero(own, sizeof(MsgTraceReadPage));
 
 	read->context = own;

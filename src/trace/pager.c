@@ -34,8 +34,14 @@
 #define SAFE_DISTANCE_FROM_NOW USECS_PER_MINUTE
 
 /* Pages of a slice that is read to its end, and the least where several are. */
-#define LONG_SLICE 8
+#define LONG_SLICE 4
 #define SHORT_SLICE 2
+
+/* Pages of later slices that may be there before their turn: they take memory. */
+#define MAX_PAGES_AHEAD 8
+
+/* A range of so many pages is worth a page that is not full, if it saves time. */
+#define MANY_PAGES 20
 
 /* What a page is aimed to be full of: a row too many costs a request more. */
 #define FILL 0.96
@@ -76,7 +82,6 @@ struct MsgTracePager
 	MsgTraceSlicer slicer;
 	MsgTraceBundle *first; /* whose rows are handed out */
 	MsgTraceBundle *last;
-	int bundle_count;
 	bool stopped; /* one has failed: nothing behind it is asked for */
 	int64 pages_handed;
 	int64 slices_handed;
@@ -280,12 +285,15 @@ static double
 rows_of_slice_read_to_its_end(const MsgTracePager *pager)
 {
 	double page_size = pager->question->page_size;
-	double pages = LONG_SLICE;
+	double least = pager->counts.pages < MANY_PAGES ? SHORT_SLICE : 1;
+	double pages;
 
+	/* nothing is kept for later */
+	if (pager->lanes.max == 1)
+		return MSGTRACE_SLICE_MAX_PAGES / 2 * page_size * FILL;
 	/* so that the lanes come to their end together */
-	if (pager->lanes.max > 1)
-		pages = ceil(msgtrace_slicer_rows_left(&pager->slicer) / page_size / pager->lanes.max);
-	return Min(Max(pages, SHORT_SLICE), LONG_SLICE) * page_size * FILL;
+	pages = ceil(msgtrace_slicer_rows_left(&pager->slicer) / page_size / pager->lanes.max);
+	return Min(Max(pages, least), LONG_SLICE) * page_size * FILL;
 }
 
 /* How many rows the next slice should have. */
@@ -354,13 +362,33 @@ may_ask(const MsgTracePager *pager, const MsgTraceBundle *bundle)
 	int64 of_use = is_ordered(pager) ? pager->slices_handed : pager->pages_handed;
 	int ahead = pages_ahead(pager);
 
-	if (!question->may_stop || (is_ordered(pager) && bundle == pager->first))
+	if (bundle == pager->first && (is_ordered(pager) || !question->may_stop))
 		return true;
+	if (!question->may_stop)
+		return ahead < MAX_PAGES_AHEAD;
 	if (pager->page == NULL && ahead == 0)
 		return true;
 	if (question->wanted > 0 && rows_in_sight(pager) >= (double) question->wanted)
 		return false;
 	return ahead < Min(of_use, pager->lanes.max - 1);
+}
+
+static int
+slices_being_read(const MsgTracePager *pager)
+{
+	int count = 0;
+
+	for (const MsgTraceBundle *bundle = pager->first; bundle; bundle = bundle->next)
+		count += !msgtrace_bundle_is_read(bundle);
+	return count;
+}
+
+/* Is there so much to be read that all lanes begin at once, before its density is known? */
+static bool
+is_long(const MsgTracePager *pager)
+{
+	return !pager->question->may_stop && msgtrace_slicer_rows_left(&pager->slicer) >=
+											 (double) MANY_PAGES * pager->question->page_size;
 }
 
 /* Should another slice be begun? */
@@ -369,8 +397,8 @@ may_cut(const MsgTracePager *pager)
 {
 	if (pager->first == NULL)
 		return true;
-	return !pager->stopped && pager->slicer.seen && pager->bundle_count < pager->lanes.max &&
-		   may_ask(pager, NULL);
+	return !pager->stopped && (pager->slicer.seen || is_long(pager)) &&
+		   slices_being_read(pager) < pager->lanes.max && may_ask(pager, NULL);
 }
 
 /* NULL when nothing is left.  What lies between the queries' ranges is passed over. */
@@ -400,7 +428,6 @@ cut_slice(MsgTracePager *pager)
 	else
 		pager->first = bundle;
 	pager->last = bundle;
-	pager->bundle_count++;
 	pager->counts.slices++;
 	return bundle;
 }
@@ -414,7 +441,6 @@ drop_first_slice(MsgTracePager *pager)
 	pager->first = bundle->next;
 	if (pager->first == NULL)
 		pager->last = NULL;
-	pager->bundle_count--;
 	pager->slices_handed++;
 	pager->rows_of_slices_handed += bundle->rows;
 	msgtrace_bundle_free(bundle);
