@@ -17,11 +17,11 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type_d.h"
 #include "commands/extension.h"
-#include "net/compat.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "utils/fmgroids.h"
+#include "utils/formatting.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
@@ -228,12 +228,19 @@ read_equality(MsgTraceAtom *atom, const Comparison *comparison, Oid column_type)
 	return no_filter;
 }
 
-/* By lower() of a locale, or of ASCII alone? */
+/*
+ * By lower() of a locale, or of ASCII alone, which leaves a dotted capital I and
+ * the Kelvin sign as they are?
+ */
 static MsgTraceAtomKind
 kind_of_ilike(Oid collation)
 {
-	return OidIsValid(collation) && msgtrace_collation_is_c(collation) ? MSGTRACE_ILIKE_C
-																	   : MSGTRACE_ILIKE;
+	static const char beyond_ascii[] = "\xc4\xb0\xe2\x84\xaa";
+
+	if (!OidIsValid(collation) ||
+		strcmp(str_tolower(beyond_ascii, strlen(beyond_ascii), collation), beyond_ascii) != 0)
+		return MSGTRACE_ILIKE;
+	return MSGTRACE_ILIKE_C;
 }
 
 static const char *

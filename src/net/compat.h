@@ -161,12 +161,4 @@ msgtrace_named_segment(const char *name, Size size, void (*init)(void *memory))
 #define msgtrace_owns_server(server, role) pg_foreign_server_ownercheck(server, role)
 #endif
 
-/* 18: what a collation's letters are is asked of the locale itself */
-#include "utils/pg_locale.h"
-#if PG_VERSION_NUM >= 180000
-#define msgtrace_collation_is_c(collation) (pg_newlocale_from_collation(collation)->ctype_is_c)
-#else
-#define msgtrace_collation_is_c(collation) lc_ctype_is_c(collation)
-#endif
-
 #endif /* MSGTRACE_COMPAT_H */

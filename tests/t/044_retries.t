@@ -29,7 +29,8 @@ my $node = MsgTrace::Cluster->start(
 	});
 my ($from, $to) = map { strftime('%Y-%m-%dT12:00:00Z', gmtime(time - $_ * 86400)) } 20, 19;
 my $day = "received >= '$from' AND received < '$to'";
-my %usual = (rows_per_day => 2000, page_size => 500, log_level => 'warn');
+# One request at a time: the service sees them in the order in which they are made.
+my %usual = (rows_per_day => 2000, page_size => 500, max_concurrency => 1, log_level => 'warn');
 
 # A server of its own schema, which has its name.
 my $servers = 0;

@@ -18,7 +18,7 @@ my $service = MsgTrace::Service->start(now => '2026-05-12T12:00:00Z', rows_per_d
 my %conf = (log_statement => 'none');
 my $node = MsgTrace::Cluster->start(preload => 'o365_msgtrace', conf => \%conf);
 my $is_17 = $node->sql('SHOW server_version_num') >= 170000;
-$node->create_server($service, page_size => 100, retry_initial_interval => '10ms');
+$node->create_server($service, page_size => 100, max_concurrency => 1, retry_initial_interval => '10ms');
 
 my $query = "SELECT count(*) FROM mail.message_trace WHERE received >= '2026-05-09T08:00:00Z' AND received < '2026-05-09T09:00:00Z'";
 
@@ -155,7 +155,7 @@ $node->stop;
 # ---- without preloading --------------------------------------------------------------------------
 
 $node = MsgTrace::Cluster->start(conf => \%conf);
-$node->create_server($service, page_size => 100);
+$node->create_server($service, page_size => 100, max_concurrency => 1);
 my @sessions = map { $node->session } 1 .. 2;
 my $own = "SELECT requests, sharing FROM o365_msgtrace.server_stats";
 $sessions[0]->sql($query);

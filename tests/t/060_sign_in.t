@@ -36,7 +36,7 @@ my $node = MsgTrace::Cluster->start(
 		log_statement => 'none',
 		log_min_error_statement => 'panic'
 	});
-$node->create_server($service, page_size => 300, retry_initial_interval => '10ms', max_retries => 2);
+$node->create_server($service, page_size => 300, max_concurrency => 1, retry_initial_interval => '10ms', max_retries => 2);
 my $day = "received >= '$days[22]' AND received < '$days[20]'";
 $node->load_truth($service, 'truth', $days[22], $days[20]);
 my $said = '';

@@ -27,7 +27,7 @@ my $node = MsgTrace::Cluster->start(
 		log_statement => 'none',
 		log_min_error_statement => 'panic'
 	});
-$node->create_server($service, page_size => 100, retry_initial_interval => '10ms', max_retries => 1);
+$node->create_server($service, page_size => 100, max_concurrency => 1, retry_initial_interval => '10ms', max_retries => 1);
 my $day = "received >= '2026-05-01' AND received < '2026-05-02'";
 my $count = "SELECT count(*) FROM mail.message_trace WHERE $day";
 my $rows = $node->sql($count);
