@@ -34,17 +34,14 @@
 #define SAFE_DISTANCE_FROM_NOW USECS_PER_MINUTE
 
 /* Pages of a slice that is read to its end, and the least where several are. */
-#define LONG_SLICE 4
+#define LONG_SLICE 6
 #define SHORT_SLICE 2
 
 /* Pages of later slices that may be there before their turn: they take memory. */
-#define MAX_PAGES_AHEAD 8
-
-/* A range of so many pages is worth a page that is not full, if it saves time. */
-#define MANY_PAGES 20
+#define MAX_PAGES_AHEAD 12
 
 /* What a page is aimed to be full of: a row too many costs a request more. */
-#define FILL 0.96
+#define FILL 0.94
 
 /* The first slice of an ordered reading that wants few rows has some times as many. */
 #define FIRST_ROWS_PER_WANTED 4
@@ -285,7 +282,6 @@ static double
 rows_of_slice_read_to_its_end(const MsgTracePager *pager)
 {
 	double page_size = pager->question->page_size;
-	double least = pager->counts.pages < MANY_PAGES ? SHORT_SLICE : 1;
 	double pages;
 
 	/* nothing is kept for later */
@@ -293,7 +289,7 @@ rows_of_slice_read_to_its_end(const MsgTracePager *pager)
 		return MSGTRACE_SLICE_MAX_PAGES / 2 * page_size * FILL;
 	/* so that the lanes come to their end together */
 	pages = ceil(msgtrace_slicer_rows_left(&pager->slicer) / page_size / pager->lanes.max);
-	return Min(Max(pages, least), LONG_SLICE) * page_size * FILL;
+	return Min(Max(pages, SHORT_SLICE), LONG_SLICE) * page_size * FILL;
 }
 
 /* How many rows the next slice should have. */
@@ -383,22 +379,14 @@ slices_being_read(const MsgTracePager *pager)
 	return count;
 }
 
-/* Is there so much to be read that all lanes begin at once, before its density is known? */
-static bool
-is_long(const MsgTracePager *pager)
-{
-	return !pager->question->may_stop && msgtrace_slicer_rows_left(&pager->slicer) >=
-											 (double) MANY_PAGES * pager->question->page_size;
-}
-
 /* Should another slice be begun? */
 static bool
 may_cut(const MsgTracePager *pager)
 {
 	if (pager->first == NULL)
 		return true;
-	return !pager->stopped && (pager->slicer.seen || is_long(pager)) &&
-		   slices_being_read(pager) < pager->lanes.max && may_ask(pager, NULL);
+	return !pager->stopped && pager->slicer.seen && slices_being_read(pager) < pager->lanes.max &&
+		   may_ask(pager, NULL);
 }
 
 /* NULL when nothing is left.  What lies between the queries' ranges is passed over. */

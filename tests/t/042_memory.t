@@ -1,7 +1,8 @@
 # tests/t/042_memory.t
 #
 # Memory does not grow with the rows: a backend that scans two million of them
-# stays within 64 MB of what it had before, whatever shape they have.
+# stays within 96 MB of what it had before, whatever shape they have: the pages
+# of the slices in flight.
 
 use strict;
 use warnings;
@@ -16,7 +17,7 @@ use MsgTrace::Service;
 
 binmode Test::More->builder->$_, ':encoding(UTF-8)' for qw(output failure_output todo_output);
 
-my $limit = 64 * 1024;    # kB
+my $limit = 96 * 1024;    # kB
 my $service = MsgTrace::Service->start(
 	now => '2026-05-10T12:00:00Z',
 	rows_per_day => 5_000_000,
@@ -48,7 +49,7 @@ my $two_million = "received >= '2026-05-07T09:00:00Z' AND received < '2026-05-07
 my ($rows, $most, $seconds) = scan($session, "SELECT count(t) FROM mail.message_trace t WHERE $two_million");
 
 cmp_ok($rows, '>=', 2_000_000, 'a scan of two million rows, all of their columns');
-cmp_ok($most - $before, '<', $limit, '… takes less than 64 MB');
+cmp_ok($most - $before, '<', $limit, '… takes less than 96 MB');
 diag(sprintf '%d rows with all columns in %.1f s: %d kB before, at most %d kB', $rows, $seconds, $before, $most);
 
 # A cursor held open, page by page; and pages that come in no order.
@@ -57,7 +58,7 @@ $service->settings(shuffle => 1);
 	  . " WHERE received >= '2026-05-07T12:00:00Z' AND received < '2026-05-07T14:00:00Z';"
 	  . 'MOVE 100000 FROM c; MOVE ALL FROM c; SELECT rows FROM o365_msgtrace.last_scan(); COMMIT');
 cmp_ok($rows, '>=', 400_000, 'a cursor over pages in no order');
-cmp_ok($most - $before, '<', $limit, '… takes less than 64 MB');
+cmp_ok($most - $before, '<', $limit, '… takes less than 96 MB');
 $service->settings(shuffle => 0);
 
 # Many scans, one after the other and within one statement.
