@@ -131,6 +131,7 @@ OBJS = \
 	src/trace/lanes.o \
 	src/trace/strand.o \
 	src/trace/bundle.o \
+	src/trace/pace.o \
 	src/trace/pager.o \
 	src/trace/range.o \
 	src/trace/keyset.o \

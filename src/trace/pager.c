@@ -19,10 +19,9 @@
  */
 #include "trace/pager.h"
 
-#include <math.h>
-
 #include "trace/bundle.h"
 #include "trace/lanes.h"
+#include "trace/pace.h"
 #include "trace/range.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -32,20 +31,6 @@
 
 /* After a refusal: the machine that tells the time may not be the one that checks. */
 #define SAFE_DISTANCE_FROM_NOW USECS_PER_MINUTE
-
-/* Pages of a slice that is read to its end, and the least where several are. */
-#define LONG_SLICE 6
-#define SHORT_SLICE 2
-
-/* Pages of later slices that may be there before their turn: they take memory. */
-#define MAX_PAGES_AHEAD 12
-
-/* What a page is aimed to be full of: a row too many costs a request more. */
-#define FILL 0.94
-
-/* The first slice of an ordered reading that wants few rows has some times as many. */
-#define FIRST_ROWS_PER_WANTED 4
-#define LEAST_FIRST_ROWS 100
 
 /* While rows are handed out the requests in flight move on every so many rows. */
 #define ROWS_BETWEEN_MOVES 512
@@ -76,13 +61,7 @@ struct MsgTracePager
 	MsgTraceQuery hull; /* of the queries: their range */
 	bool is_whole;		/* every query is of the whole range */
 	MsgTraceRange range;
-	MsgTraceSlicer slicer;
-	MsgTraceBundle *first; /* whose rows are handed out */
-	MsgTraceBundle *last;
-	bool stopped; /* one has failed: nothing behind it is asked for */
-	int64 pages_handed;
-	int64 slices_handed;
-	int64 rows_of_slices_handed;
+	MsgTracePace pace;
 
 	MsgTraceReadPage *page; /* being handed out */
 	int next_row;
@@ -127,6 +106,8 @@ msgtrace_pager_open(MemoryContext context, const MsgTracePagerConfig *config,
 	msgtrace_lanes_init(&pager->lanes, context, config->session, question->concurrency);
 	msgtrace_rejects_init(&pager->rejects, AllocSetContextCreate(context, "o365_msgtrace rejects",
 																 ALLOCSET_DEFAULT_SIZES));
+	pager->pace.question = question;
+	pager->pace.lanes = &pager->lanes;
 	set_hull(pager);
 	pager->range.dialect = config->dialect;
 	pager->range.query = &pager->hull;
@@ -185,7 +166,7 @@ fail_lane(MsgTracePager *pager, MsgTraceLane *lane, MsgTraceFault fault)
 	status->page = strand->part_pages + 1;
 	status->slice_from = part->from;
 	status->slice_to = part->to;
-	if (!pager->question->may_stop || task->bundle == pager->first)
+	if (!pager->question->may_stop || task->bundle == pager->pace.first)
 	{
 		fail_with(pager, status);
 		return;
@@ -193,7 +174,7 @@ fail_lane(MsgTracePager *pager, MsgTraceLane *lane, MsgTraceFault fault)
 	task->bundle->failure = MemoryContextAlloc(task->bundle->context, sizeof(*status));
 	*task->bundle->failure = *status;
 	task->bundle->held[task->strand] = true;
-	pager->stopped = true;
+	pager->pace.stopped = true;
 }
 
 /* --------------------------------------------------------------- range */
@@ -213,8 +194,8 @@ note_range(MsgTracePager *pager)
 	pager->counts.service_time_at_start = pager->range.service_time_at_start;
 	pager->counts.asked_from = asked->from;
 	pager->counts.asked_to = asked->to;
-	pager->slicer.from = Max(pager->slicer.from, asked->from);
-	pager->slicer.to = Min(pager->slicer.to, asked->to);
+	pager->pace.slicer.from = Max(pager->pace.slicer.from, asked->from);
+	pager->pace.slicer.to = Min(pager->pace.slicer.to, asked->to);
 }
 
 static void
@@ -225,9 +206,9 @@ set_range(MsgTracePager *pager)
 	for (int i = 0; i < pager->question->count; i++)
 		share += pager->question->queries[i].share;
 	msgtrace_range_begin(&pager->range, service_now(pager));
-	msgtrace_slicer_init(&pager->slicer, pager->range.asked,
+	msgtrace_slicer_init(&pager->pace.slicer, pager->range.asked,
 						 pager->config->rows_per_day * Min(share, 1));
-	pager->slicer.oldest_first = pager->question->order == MSGTRACE_OLDEST_FIRST;
+	pager->pace.slicer.oldest_first = pager->question->order == MSGTRACE_OLDEST_FIRST;
 	note_range(pager);
 }
 
@@ -272,129 +253,12 @@ check_skew(MsgTracePager *pager, MsgTraceLane *lane)
 
 /* ---------------------------------------------------------------- slices */
 
-static bool
-is_ordered(const MsgTracePager *pager)
-{
-	return pager->question->order != MSGTRACE_ANY_ORDER;
-}
-
-static double
-rows_of_slice_read_to_its_end(const MsgTracePager *pager)
-{
-	double page_size = pager->question->page_size;
-	double pages;
-
-	/* nothing is kept for later */
-	if (pager->lanes.max == 1)
-		return MSGTRACE_SLICE_MAX_PAGES / 2 * page_size * FILL;
-	/* so that the lanes come to their end together */
-	pages = ceil(msgtrace_slicer_rows_left(&pager->slicer) / page_size / pager->lanes.max);
-	return Min(Max(pages, SHORT_SLICE), LONG_SLICE) * page_size * FILL;
-}
-
-/* How many rows the next slice should have. */
-static double
-rows_of_next_slice(const MsgTracePager *pager)
-{
-	const MsgTraceQuestion *question = pager->question;
-	double few = Max(question->wanted * FIRST_ROWS_PER_WANTED, LEAST_FIRST_ROWS);
-
-	if (!pager->slicer.seen)
-		return is_ordered(pager) && question->wanted > 0 ? Min(few, question->page_size)
-														 : question->page_size;
-	return question->may_stop ? question->page_size * FILL : rows_of_slice_read_to_its_end(pager);
-}
-
-/* A reader of few rows in any order is served by a small page, if it is lucky. */
-static int
-first_page_size(const MsgTracePager *pager)
-{
-	const MsgTraceQuestion *question = pager->question;
-	int64 small = question->wanted + question->wanted / 5 + 10;
-
-	if (is_ordered(pager) || question->wanted == 0 || pager->slices_handed > 0 ||
-		small > question->page_size / 2)
-		return question->page_size;
-	return (int) small;
-}
-
-/* Rows of the slices that were handed out, and of those that are there or expected. */
-static double
-rows_in_sight(const MsgTracePager *pager)
-{
-	double rows = pager->rows_of_slices_handed;
-
-	for (const MsgTraceBundle *bundle = pager->first; bundle; bundle = bundle->next)
-	{
-		rows += (double) bundle->rows + (double) bundle->fetching * pager->question->page_size;
-	}
-	return rows;
-}
-
-/* Pages asked for, in flight or read, that the reader has not come to. */
-static int
-pages_ahead(const MsgTracePager *pager)
-{
-	int ahead = 0;
-
-	for (const MsgTraceBundle *bundle = pager->first; bundle; bundle = bundle->next)
-	{
-		/* in order nothing can be handed out before all of the slice is there */
-		if (!is_ordered(pager) || bundle != pager->first)
-			ahead += bundle->pages_read + bundle->fetching - bundle->pages_handed;
-	}
-	return ahead;
-}
-
-/*
- * May one more page be asked for now, of this slice or (NULL) of one that is not
- * cut yet?  Ahead of a reader that may stop only as many as were of use to it so
- * far, and none when it probably has enough.
- */
-static bool
-may_ask(const MsgTracePager *pager, const MsgTraceBundle *bundle)
-{
-	const MsgTraceQuestion *question = pager->question;
-	int64 of_use = is_ordered(pager) ? pager->slices_handed : pager->pages_handed;
-	int ahead = pages_ahead(pager);
-
-	if (bundle == pager->first && (is_ordered(pager) || !question->may_stop))
-		return true;
-	if (!question->may_stop)
-		return ahead < MAX_PAGES_AHEAD;
-	if (pager->page == NULL && ahead == 0)
-		return true;
-	if (question->wanted > 0 && rows_in_sight(pager) >= (double) question->wanted)
-		return false;
-	return ahead < Min(of_use, pager->lanes.max - 1);
-}
-
-static int
-slices_being_read(const MsgTracePager *pager)
-{
-	int count = 0;
-
-	for (const MsgTraceBundle *bundle = pager->first; bundle; bundle = bundle->next)
-		count += !msgtrace_bundle_is_read(bundle);
-	return count;
-}
-
-/* Should another slice be begun? */
-static bool
-may_cut(const MsgTracePager *pager)
-{
-	if (pager->first == NULL)
-		return true;
-	return !pager->stopped && pager->slicer.seen && slices_being_read(pager) < pager->lanes.max &&
-		   may_ask(pager, NULL);
-}
-
 /* NULL when nothing is left.  What lies between the queries' ranges is passed over. */
 static MsgTraceBundle *
 cut_slice(MsgTracePager *pager)
 {
 	const MsgTracePagerConfig *config = pager->config;
-	double rows = rows_of_next_slice(pager);
+	double rows = msgtrace_pace_rows_of_next_slice(&pager->pace);
 	MsgTraceSlice slice;
 	MsgTraceBundle *bundle;
 
@@ -403,85 +267,21 @@ cut_slice(MsgTracePager *pager)
 	note_range(pager);
 	for (;;)
 	{
-		if (!msgtrace_slicer_next(&pager->slicer, rows, &slice))
+		if (!msgtrace_slicer_next(&pager->pace.slicer, rows, &slice))
 			return NULL;
 		bundle = msgtrace_bundle_create(pager->context, &slice, pager->question, config->dialect,
-										config->session->report_url, first_page_size(pager));
+										config->session->report_url,
+										msgtrace_pace_first_page_size(&pager->pace));
 		if (bundle->strand_count > 0)
 			break;
 		msgtrace_bundle_free(bundle);
 	}
-	if (pager->last)
-		pager->last->next = bundle;
-	else
-		pager->first = bundle;
-	pager->last = bundle;
+	msgtrace_pace_append(&pager->pace, bundle);
 	pager->counts.slices++;
 	return bundle;
 }
 
-/* The first slice was handed out. */
-static void
-drop_first_slice(MsgTracePager *pager)
-{
-	MsgTraceBundle *bundle = pager->first;
-
-	pager->first = bundle->next;
-	if (pager->first == NULL)
-		pager->last = NULL;
-	pager->slices_handed++;
-	pager->rows_of_slices_handed += bundle->rows;
-	msgtrace_bundle_free(bundle);
-}
-
 /* ---------------------------------------------------------------- pages */
-
-/* The rows of a page that lie in a slice: how many, and from when on. */
-static int
-sample_of(const MsgTracePage *page, const MsgTraceSlice *slice, MsgTraceSlice *sample)
-{
-	int count = 0;
-
-	*sample = *slice;
-	sample->from = slice->to;
-	for (int i = 0; i < page->count; i++)
-	{
-		TimestampTz received = page->rows[i].received;
-
-		if (received < slice->from || received >= slice->to)
-			continue;
-		sample->from = Min(sample->from, received);
-		count++;
-	}
-	return count;
-}
-
-/*
- * The first page of a slice shows how dense it is.  If it would have too many
- * pages it is cut shorter now, for the price of this one request; the rows of
- * the page that remain in it are handed out.  Only what was cut last can be.
- */
-static bool
-shorten_slice(MsgTracePager *pager, MsgTraceBundle *bundle, MsgTraceStrand *strand,
-			  const MsgTracePage *page)
-{
-	double page_size = pager->question->page_size;
-	double most = pager->question->may_stop ? 2 : MSGTRACE_SLICE_MAX_PAGES;
-	MsgTraceSlice sample;
-	int rows;
-
-	if (bundle != pager->last || bundle->strand_count > 1 || strand->part_count > 1 ||
-		strand->part_pages > 0 || bundle->held[0] || strand->page_size < strand->full_page_size ||
-		page->next_link == NULL)
-		return false;
-	rows = sample_of(page, &bundle->slice, &sample);
-	if (rows == 0 || !msgtrace_slicer_shorten(&pager->slicer, &bundle->slice, &sample, rows,
-											  most * page_size, rows_of_next_slice(pager)))
-		return false;
-	strand->parts[0] = bundle->slice;
-	msgtrace_strand_begin_anew(strand, strand->full_page_size);
-	return true;
-}
 
 /* False when the scan ends with them. */
 static bool
@@ -506,10 +306,10 @@ go_on(MsgTracePager *pager, MsgTraceLane *lane, const MsgTracePage *page)
 	MsgTraceBundle *bundle = task->bundle;
 	MsgTraceStrand *strand = &bundle->strands[task->strand];
 	bool was_small = strand->page_size < strand->full_page_size && strand->part_pages == 0 &&
-					 first_page_size(pager) == strand->page_size;
+					 msgtrace_pace_first_page_size(&pager->pace) == strand->page_size;
 	MsgTraceFault fault;
 
-	if (shorten_slice(pager, bundle, strand, page))
+	if (msgtrace_pace_shorten(&pager->pace, bundle, strand, page))
 		return;
 	fault = msgtrace_strand_take_page(strand, page, &lane->status);
 	if (fault != MSGTRACE_OK)
@@ -550,7 +350,7 @@ take_page(MsgTracePager *pager, MsgTraceLane *lane)
 	msgtrace_bundle_put(bundle, read, &part);
 	msgtrace_session_count_page(lane->session, page->count);
 	if (msgtrace_bundle_is_read(bundle))
-		msgtrace_slicer_learn(&pager->slicer, &bundle->slice, bundle->rows);
+		msgtrace_slicer_learn(&pager->pace.slicer, &bundle->slice, bundle->rows);
 }
 
 /*
@@ -651,14 +451,14 @@ bundle_to_ask(MsgTracePager *pager, int *strand)
 {
 	MsgTraceBundle *bundle;
 
-	for (bundle = pager->first; bundle && !bundle->failure; bundle = bundle->next)
+	for (bundle = pager->pace.first; bundle && !bundle->failure; bundle = bundle->next)
 	{
 		*strand = msgtrace_bundle_next_strand(bundle);
 		if (*strand >= 0)
-			return may_ask(pager, bundle) ? bundle : NULL;
+			return msgtrace_pace_may_ask(&pager->pace, bundle) ? bundle : NULL;
 	}
 	*strand = 0;
-	return may_cut(pager) ? cut_slice(pager) : NULL;
+	return msgtrace_pace_may_cut(&pager->pace) ? cut_slice(pager) : NULL;
 }
 
 /* False when there is nothing to ask for, or no lane for it. */
@@ -715,11 +515,12 @@ turn_page(MsgTracePager *pager)
 {
 	if (pager->page)
 		msgtrace_bundle_free_page(pager->page);
-	pager->page = pager->first ? msgtrace_bundle_take(pager->first) : NULL;
+	pager->page = pager->pace.first ? msgtrace_bundle_take(pager->pace.first) : NULL;
 	pager->next_row = 0;
+	pager->pace.has_page = pager->page != NULL;
 	if (pager->page == NULL)
 		return false;
-	pager->pages_handed++;
+	pager->pace.pages_handed++;
 	pager->counts.delivered += pager->page->page.count;
 	return true;
 }
@@ -728,7 +529,7 @@ turn_page(MsgTracePager *pager)
 static MsgTracePagerResult
 next_slice(MsgTracePager *pager)
 {
-	MsgTraceBundle *bundle = pager->first;
+	MsgTraceBundle *bundle = pager->pace.first;
 
 	if (bundle == NULL)
 	{
@@ -744,8 +545,8 @@ next_slice(MsgTracePager *pager)
 		return MSGTRACE_ROW;
 	if (!msgtrace_bundle_is_read(bundle))
 		return MSGTRACE_WAIT;
-	drop_first_slice(pager);
-	return is_ordered(pager) ? MSGTRACE_SLICE : MSGTRACE_ROW;
+	msgtrace_pace_drop_first(&pager->pace);
+	return msgtrace_pace_is_ordered(&pager->pace) ? MSGTRACE_SLICE : MSGTRACE_ROW;
 }
 
 /* --------------------------------------------------------- the machine */
