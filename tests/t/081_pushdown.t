@@ -316,6 +316,42 @@ $service->clear_requests;
 is($node->sql("SELECT count(DISTINCT n) > 0 FROM of_sender('ada\@x.example', 7) n"), 't', 'a variable of PL/pgSQL, run seven times');
 is(filters(), $ada, '… is asked for');
 
+# ---- said once, and shown ------------------------------------------------------------------
+
+my $misspelt = "sender_address IN ('Ada\@X.example', 'BOB\@Y.example')";
+for ([ 'a list', "SELECT FROM mail.message_trace WHERE $misspelt AND $day" ],
+	[ 'both sides of an OR', "SELECT FROM mail.message_trace WHERE (sender_address = 'Ada\@X.example' OR recipient_address = 'BOB\@Y.example') AND $day" ],
+	[ 'loops', "SELECT FROM generate_series(1, 3) i, LATERAL (SELECT FROM mail.message_trace WHERE $misspelt AND $day AND size > i OFFSET 0) t" ])
+{
+	my ($what, $query) = @$_;
+	$service->clear_requests;
+	my $said = $node->messages($query);
+	is(scalar(() = $said =~ /WARNING:/g), 1, "two spellings that no row has, in $what: one warning");
+	like($said, qr/HINT:  Write "ada\@x\.example"/, '… with the right spelling');
+	is(scalar($service->requests), 0, '… and no request');
+}
+my $two = "sender_address IN ('ada\@x.example', 'o''dd\@x.example') AND $day";
+$service->clear_requests;
+like($node->sql("EXPLAIN (VERBOSE) SELECT * FROM mail.message_trace WHERE $two"),
+	qr/Expected Choice: a query for each of several values\s+Expected Queries: 2\s.*Expected Requests: 2\s/s, 'EXPLAIN shows a request for each value');
+like($node->sql("EXPLAIN (VERBOSE) SELECT * FROM sparse WHERE $two"),
+	qr/Expected Choice: several values checked here[^\n]*\s+Expected Queries: 1\s.*Expected Requests: 1\s/s, '… and where one wide request costs less');
+is(scalar($service->requests), 0, '… without asking');
+
+# ---- where the service is asked by other rules, the limits that README names ------------------
+
+my $other_day = "received >= '2026-05-06T00:00:00Z' AND received < '2026-05-07T00:00:00Z'";
+my $m = 0;
+$service->add_rows(map { {
+	id => sprintf('0dd00001-0000-4000-8000-00000000%04x', ++$m), receivedDateTime => sprintf('2026-05-06T08:00:%02dZ', $m), subject => 'ports',
+	senderAddress => "\x{212A}im\@z.example", recipientAddress => "p$m\@z.example", status => 'delivered', size => $m, fromIP => $_, toIP => '' } }
+	'198.51.100.9', '198.51.100.9:25', '[198.51.100.9]');
+is($node->sql("SELECT count(*) FROM mail.message_trace WHERE $other_day AND from_ip = '198.51.100.9'"), 1, 'an address with a port or in brackets is not found by =');
+is($node->sql("SELECT count(*) FROM mail.message_trace WHERE $other_day AND host(from_ip) = '198.51.100.9'"), 3, '… but by host()');
+is($node->sql("SELECT count(*) FROM mail.message_trace WHERE $other_day AND lower(sender_address COLLATE \"und-x-icu\") = 'kim\@z.example'"), 0,
+	'a Kelvin sign is not found by lower() =');
+is($node->sql("SELECT count(*) FROM mail.message_trace WHERE $other_day AND lower(sender_address COLLATE \"und-x-icu\") LIKE 'kim\@z.example'"), 3, '… but by LIKE');
+
 # ---- Reporting asks for less ------------------------------------------------------------------
 
 for ([ "message_trace_id = '$id'", "MessageTraceId eq guid'$id'", 1 ], [ $is_ada, "SenderAddress eq 'ada\@x.example'", 1 ],
