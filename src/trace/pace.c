@@ -102,6 +102,14 @@ pages_ahead(const MsgTracePace *pace)
 	return ahead;
 }
 
+/* Is it the first slice, and nothing of it there or on its way? */
+static bool
+is_starved(const MsgTraceBundle *bundle, const MsgTracePace *pace)
+{
+	return bundle && bundle == pace->first &&
+		   bundle->pages_read + bundle->fetching == bundle->pages_handed;
+}
+
 /*
  * May one more page be asked for now, of this slice or (NULL) of one that is not
  * cut yet?  Ahead of a reader that may stop only as many as were of use to it so
@@ -118,7 +126,7 @@ msgtrace_pace_may_ask(const MsgTracePace *pace, const MsgTraceBundle *bundle)
 		return true;
 	if (!question->may_stop)
 		return ahead < MAX_PAGES_AHEAD;
-	if (!pace->has_page && ahead == 0)
+	if (!pace->has_page && (ahead == 0 || is_starved(bundle, pace)))
 		return true;
 	if (question->wanted > 0 && rows_in_sight(pace) >= (double) question->wanted)
 		return false;
