@@ -52,6 +52,9 @@ for my $caption (
 	'The newest messages',
 	"One person's failed mail of the last day",
 	'Traces beside a table of our own: mail by department',
+	'The newest three of all, with few requests',
+	'A join with a small table asks for its rows alone',
+	'Why a delivery failed',
 	'What a query asks of the service',
 	"What is left of the tenant's budget of requests",
 	'A local copy, kept by pg_cron',
@@ -74,6 +77,9 @@ unlike(chapter('Is all'), qr/\| f /, '… and nowhere no');
 like(chapter('The newest'), qr/\(8 rows\)/, 'eight newest messages');
 like(chapter("One person's"), qr/\([1-6] rows?\)/, 'failed mail of one person');
 like(chapter('Traces beside'), qr/Finance.*\(4 rows\)/s, 'four departments');
+like(chapter('The newest three'), qr/\(3 rows\).*^ +[1-5] \| +\d+$/ms, 'the newest with few requests');
+like(chapter('A join with'), qr/^ *Requests: [1-3]$/m, 'a join with a request for each row');
+like(chapter('Why a'), qr/\| Fail .*^ +1 \| +\d+$/ms, 'the details of a failed delivery');
 like(chapter('What a query'), qr/Foreign Scan on mail\.message_trace.*rows=/s, 'a plan that ran');
 like(chapter('What a query'), qr/recipientAddress eq/, 'with the request that was made');
 like(chapter('What is left'), qr/graph \| +90 \| 00:05:00 .*\(1 row\)/s, 'a budget that is shared');
