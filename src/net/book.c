@@ -5,7 +5,9 @@
  *
  * Nobody hands out slots.  A session asks, and gets one if so many are free that
  * there is one for each who goes before it: who came earlier, and for a batch job
- * all interactive ones, too.  Else it is told when that will be, as far as that is
+ * all interactive ones, too.  A session that wants several at once has no more
+ * of the queue for it: the second goes behind the first of everybody else, and so
+ * on, and with each that it gets it goes to the end.  Else it is told when that will be, as far as that is
  * known: a slot that is held now will count from a time that nobody knows, and who
  * waits for such a one is woken when its time is known, or when somebody before
  * it leaves.
@@ -87,6 +89,38 @@ msgtrace_book_tenant(MsgTraceBook *book, const char *name, const char *api, int6
 
 /* --------------------------------------------------------------- claims */
 
+/* Does it wait for the same in the same session? */
+static bool
+is_sibling(const MsgTraceClaim *claim, const MsgTraceClaim *other)
+{
+	return claim != other && claim->ticket != 0 && !claim->held && claim->pid == other->pid &&
+		claim->tenant == other->tenant && claim->batch == other->batch;
+}
+
+static void
+enter_queue(MsgTraceBook *book, MsgTraceClaim *claim)
+{
+	claim->place = ++book->last_place;
+	for (int i = 0; i < book->claim_count; i++)
+		claim->turn += is_sibling(&book->claims[i], claim);
+}
+
+/* Those behind it move up, and if it got a slot, their session has had its turn. */
+static void
+leave_queue(MsgTraceBook *book, const MsgTraceClaim *claim, bool served)
+{
+	for (int i = 0; i < book->claim_count; i++)
+	{
+		MsgTraceClaim *sibling = &book->claims[i];
+
+		if (!is_sibling(sibling, claim))
+			continue;
+		sibling->turn -= sibling->turn > claim->turn;
+		if (served)
+			sibling->place = ++book->last_place;
+	}
+}
+
 MsgTraceClaim *
 msgtrace_book_claim(MsgTraceBook *book, int tenant, Oid server, bool batch)
 {
@@ -107,6 +141,7 @@ msgtrace_book_claim(MsgTraceBook *book, int tenant, Oid server, bool batch)
 	claim->pid = MyProcPid;
 	claim->latch = MyLatch;
 	claim->batch = batch;
+	enter_queue(book, claim);
 	return claim;
 }
 
@@ -130,7 +165,9 @@ msgtrace_book_end(MsgTraceBook *book, MsgTraceClaim *claim, int64 now)
 	MsgTraceTenant *tenant = &book->tenants[claim->tenant];
 
 	claim->ticket = 0;
-	if (claim->held)
+	if (!claim->held)
+		leave_queue(book, claim, false);
+	else
 	{
 		msgtrace_window_spend(&tenant->window, now);
 		tenant->busy_until = Max(tenant->busy_until,
@@ -186,7 +223,9 @@ goes_before(const MsgTraceClaim *one, const MsgTraceClaim *other)
 {
 	if (one->batch != other->batch)
 		return other->batch;
-	return one->ticket < other->ticket;
+	if (one->turn != other->turn)
+		return one->turn < other->turn;
+	return one->place < other->place;
 }
 
 MsgTraceQueue
@@ -249,6 +288,7 @@ msgtrace_book_try(MsgTraceBook *book, MsgTraceClaim *claim, const MsgTraceBudget
 		book->tenants[claim->tenant].interactive_waited_at = now;
 	if (at <= now)
 	{
+		leave_queue(book, claim, true);
 		claim->held = true;
 		claim->granted_at = now;
 		return true;

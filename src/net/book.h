@@ -19,16 +19,18 @@
 /* Tenants with a budget of their own at a time, each with 32 kB of stamps. */
 #define MSGTRACE_MAX_TENANTS 64
 
-/* Slots held and sessions waiting at a time, of all tenants. */
+/* Slots held and waited for at a time, of all tenants. */
 #define MSGTRACE_MAX_CLAIMS 1024
 
 #define MSGTRACE_MAX_TENANT 256
 #define MSGTRACE_MAX_API 32
 
-/* A slot that is held, or a session that waits for one. */
+/* A slot that is held, or that a session waits for: it may want several. */
 typedef struct MsgTraceClaim
 {
-	uint64 ticket; /* ascending; 0 = this entry is free */
+	uint64 ticket; /* whose it is, never used twice; 0 = this entry is free */
+	int turn;	   /* how many of its session wait for the same before it */
+	uint64 place;  /* among those whose turn it is as well: ascending */
 	int tenant;
 	Oid database; /* of the server that it is for */
 	Oid server;
@@ -56,6 +58,7 @@ typedef struct MsgTraceTenant
 typedef struct MsgTraceBook
 {
 	uint64 last_ticket;
+	uint64 last_place;
 	int64 checked_at; /* for processes that are gone */
 	int claim_count;  /* entries ever used */
 	MsgTraceClaim claims[MSGTRACE_MAX_CLAIMS];

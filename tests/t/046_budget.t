@@ -37,10 +37,11 @@ sub tenant
 	return $id;
 }
 
+# One request at a time, so that it is known who waits for how many.
 sub server
 {
 	my ($name, %options) = @_;
-	$node->create_server($service, name => $name, schema => $name, page_size => 50, %options);
+	$node->create_server($service, name => $name, schema => $name, page_size => 50, max_concurrency => 1, %options);
 	return;
 }
 
@@ -136,7 +137,7 @@ sub blockers
 
 $node->wait_until("SELECT clock_timestamp() > pg_postmaster_start_time() + interval '6 seconds'");
 {
-	my $id = tenant('eight', quota_requests => 40, quota_window => '5s');
+	my $id = tenant('eight', max_concurrency => 3, quota_requests => 40, quota_window => '5s');
 	my $query = many('eight') =~ s/05-10T00/05-09T06/r;
 	my $truth = $node->sql($query);
 	$service->settings(quota => 40, quota_window => 5);
@@ -159,7 +160,7 @@ $node->wait_until("SELECT clock_timestamp() > pg_postmaster_start_time() + inter
 # Where each is cancelled again and again, wherever it happens to be. (What was sent
 # last may reach the service after its sender has gone, hence a little less.)
 {
-	my $id = tenant('chaos', quota_requests => 36, quota_window => '1s');
+	my $id = tenant('chaos', max_concurrency => 3, quota_requests => 36, quota_window => '1s');
 	$service->settings(quota => 40, quota_window => 1, page_delay => 20);
 	$service->clear_quota;
 	my @sessions = map { $node->session(set => { 'o365_msgtrace.request_class' => $_ % 2 ? 'batch' : 'interactive' }) } 1 .. 8;
@@ -193,6 +194,20 @@ $node->wait_until("SELECT clock_timestamp() > pg_postmaster_start_time() + inter
 	my @order = seconds_asked();
 	is(join(' ', map { join '', sort @order[ $_ * 2, $_ * 2 + 1 ] } 0 .. 3), '12 34 12 34', 'sessions take turns') || diag("@order");
 	$_->quit for @blockers, @sessions;
+}
+{
+	my $id = tenant('greedy', max_concurrency => 3, quota_requests => 1, quota_window => '1s');
+	server('modest', tenant_id => $id, quota_requests => 1, quota_window => '1s');
+	my ($blocker) = blockers($id, 1, 'modest');
+	$service->clear_requests;
+	my $greedy = waiting_session($id, 3, many('greedy'));
+	my @modest = map { waiting_session($id, 3 + $_, one('modest', $_) . ';' . one('modest', $_)) } 1 .. 2;
+	is(quota($id, 'waiting'), 5, 'a query of several requests in flight waits for as many slots');
+	$blocker->cancel;
+	$_->receive for $blocker, @modest;
+	end_session($greedy);
+	like(join(' ', seconds_asked()), qr/^\? 1 2 \? 1 2\b/, '... but gets no more than its turn');
+	$_->quit for $blocker, @modest;
 }
 {
 	my $id = tenant('classes', quota_requests => 1, quota_window => '1s');
