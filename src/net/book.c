@@ -94,7 +94,7 @@ static bool
 is_sibling(const MsgTraceClaim *claim, const MsgTraceClaim *other)
 {
 	return claim != other && claim->ticket != 0 && !claim->held && claim->pid == other->pid &&
-		claim->tenant == other->tenant && claim->batch == other->batch;
+		   claim->tenant == other->tenant && claim->batch == other->batch;
 }
 
 static void

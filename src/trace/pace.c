@@ -13,11 +13,15 @@
 
 #include <math.h>
 
-/* Pages of a slice that is read to its end, and the least where several are. */
-#define LONG_SLICE 6
+/* Pages of a slice that is read to its end where several are, and the least. */
+#define LONG_SLICE 9
 #define SHORT_SLICE 2
 
-/* Pages of later slices that may be there before their turn: they take memory. */
+/*
+ * Pages of later slices that may be there before their turn: they take memory.
+ * With three in flight, of which one ends after each third of LONG_SLICE, that is
+ * two thirds of the next slice, one of that after it, and some for uneven slices.
+ */
 #define MAX_PAGES_AHEAD 12
 
 /* What a page is aimed to be full of: a row too many costs a request more. */
@@ -33,6 +37,20 @@ msgtrace_pace_is_ordered(const MsgTracePace *pace)
 	return pace->question->order != MSGTRACE_ANY_ORDER;
 }
 
+/* Rows that the slices being read are expected to have still. */
+static double
+rows_to_come(const MsgTracePace *pace)
+{
+	double rows = 0;
+
+	for (const MsgTraceBundle *bundle = pace->first; bundle; bundle = bundle->next)
+	{
+		if (!msgtrace_bundle_is_read(bundle))
+			rows += Max(msgtrace_slicer_rows_of(&pace->slicer, &bundle->slice) - bundle->rows, 0);
+	}
+	return rows;
+}
+
 static double
 rows_of_slice_read_to_its_end(const MsgTracePace *pace)
 {
@@ -43,7 +61,10 @@ rows_of_slice_read_to_its_end(const MsgTracePace *pace)
 	if (pace->lanes->max == 1)
 		return MSGTRACE_SLICE_MAX_PAGES / 2 * page_size * FILL;
 	/* so that the lanes come to their end together */
-	pages = ceil(msgtrace_slicer_rows_left(&pace->slicer) / page_size / pace->lanes->max);
+	pages = ceil((msgtrace_slicer_rows_left(&pace->slicer) + rows_to_come(pace)) / page_size /
+				 pace->lanes->max);
+	/* but the slices one after the other, so that few pages wait for their turn */
+	pages = Min(pages, (double) pace->slices_cut * LONG_SLICE / pace->lanes->max);
 	return Min(Max(pages, SHORT_SLICE), LONG_SLICE) * page_size * FILL;
 }
 
@@ -209,6 +230,7 @@ msgtrace_pace_append(MsgTracePace *pace, MsgTraceBundle *bundle)
 	else
 		pace->first = bundle;
 	pace->last = bundle;
+	pace->slices_cut++;
 }
 
 void

@@ -25,6 +25,7 @@ typedef struct MsgTracePace
 	bool has_page; /* one is being handed out */
 	bool stopped;  /* a slice has failed: nothing behind it is asked for */
 	int64 pages_handed;
+	int64 slices_cut;
 	int64 slices_handed;
 	int64 rows_handed; /* those of whole slices */
 } MsgTracePace;

@@ -71,9 +71,17 @@ next_length(const MsgTraceSlicer *slicer, double rows)
 }
 
 double
+msgtrace_slicer_rows_of(const MsgTraceSlicer *slicer, const MsgTraceSlice *slice)
+{
+	return (double) Max(slice->to - slice->from, 0) / USECS_PER_SEC * slicer->density;
+}
+
+double
 msgtrace_slicer_rows_left(const MsgTraceSlicer *slicer)
 {
-	return (double) Max(slicer->to - slicer->from, 0) / USECS_PER_SEC * slicer->density;
+	MsgTraceSlice left = {slicer->from, slicer->to};
+
+	return msgtrace_slicer_rows_of(slicer, &left);
 }
 
 /*

@@ -42,7 +42,8 @@ extern void msgtrace_slicer_init(MsgTraceSlicer *slicer, MsgTraceSlice range, do
 /* Cut off the next slice, to have so many rows; false when nothing is left. */
 extern bool msgtrace_slicer_next(MsgTraceSlicer *slicer, double rows, MsgTraceSlice *slice);
 
-/* What is left seems to have so many. */
+/* A slice seems to have so many, and what is left so many. */
+extern double msgtrace_slicer_rows_of(const MsgTraceSlicer *slicer, const MsgTraceSlice *slice);
 extern double msgtrace_slicer_rows_left(const MsgTraceSlicer *slicer);
 
 /* The slice turned out to have this many rows. */

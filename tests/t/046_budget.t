@@ -200,15 +200,13 @@ $node->wait_until("SELECT clock_timestamp() > pg_postmaster_start_time() + inter
 	server('modest', tenant_id => $id, quota_requests => 1, quota_window => '1s');
 	my ($blocker) = blockers($id, 1, 'modest');
 	$service->clear_requests;
-	my $greedy = waiting_session($id, 3, many('greedy'));
+	my $three = many('greedy') . ' AND sender_address IN (' . join(', ', map { "'$_\@example.org'" } qw(a b c)) . ')';
+	my $greedy = waiting_session($id, 3, $three);
 	my @modest = map { waiting_session($id, 3 + $_, one('modest', $_) . ';' . one('modest', $_)) } 1 .. 2;
-	is(quota($id, 'waiting'), 5, 'a query of several requests in flight waits for as many slots');
 	$blocker->cancel;
-	$_->receive for $blocker, @modest;
-	end_session($greedy);
-	like(join(' ', seconds_asked()), qr/^\? 1 2 \? 1 2\b/, '... but gets no more than its turn');
-	$_->quit for $blocker, @modest;
-}
+	$_->receive for $blocker, $greedy, @modest;
+	like(join(' ', seconds_asked()), qr{^[?] 1 2 [?] 1 2( [?])+$}, 'who wants several slots at once has one turn like everybody');
+	$_->quit for $blocker, $greedy, @modest;}
 {
 	my $id = tenant('classes', quota_requests => 1, quota_window => '1s');
 	my ($blocker) = blockers($id, 1, 'classes');

@@ -292,7 +292,9 @@ for my $concurrency (1, 3, 5)
 	$service->clear_requests;
 	$service->fault({ on => 'detail', fault => 'hang' });
 	$node->sql_error("SELECT * FROM mail.message_trace_detail WHERE $many", set => { statement_timeout => '500ms' });
-	is(scalar(my @asked = $service->detail_requests), $concurrency, '… also when only the first one waits for its answer');
+	# whichever of the first ones comes first at the service hangs, and those before it are delivered
+	my $all = my @asked = $service->detail_requests;
+	ok($concurrency <= $all && $all < 2 * $concurrency, "… and $all when only one waits for its answer");
 	$node->sql('ALTER FOREIGN TABLE mail.message_trace_detail OPTIONS (DROP max_concurrency)');
 }
 $service->fault({ on => 'detail', fault => 'delay', ms => 400 });
