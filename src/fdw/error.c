@@ -306,15 +306,15 @@ append_position(StringInfo detail, const MsgTraceStatus *status)
 static void
 append_progress(StringInfo detail, const MsgTraceStatus *status, const MsgTracePagerCounts *counts)
 {
-	appendStringInfo(detail, INT64_FORMAT " rows came with " INT64_FORMAT " requests.",
-					 counts->delivered, status->limit);
-	if (counts->asked_to > status->slice_to && status->slice_to != 0)
-	{
-		appendStringInfo(detail, " They reach from %s", timestamptz_to_str(counts->asked_to));
-		appendStringInfo(detail, " back to %s;", timestamptz_to_str(status->slice_to));
-		appendStringInfo(detail, " the query asks back to %s.",
-						 timestamptz_to_str(counts->asked_from));
-	}
+	appendStringInfo(detail, INT64_FORMAT " requests were made, and " INT64_FORMAT " rows read.",
+					 status->limit, counts->delivered);
+	if (status->slice_to == 0)
+		return;
+	appendStringInfo(detail, " The next was to ask from %s",
+					 timestamptz_to_str(status->slice_from));
+	appendStringInfo(detail, " to %s,", timestamptz_to_str(status->slice_to));
+	appendStringInfo(detail, " of the range from %s", timestamptz_to_str(counts->asked_from));
+	appendStringInfo(detail, " to %s.", timestamptz_to_str(counts->asked_to));
 }
 
 static char *
