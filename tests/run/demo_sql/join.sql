@@ -3,7 +3,7 @@ CREATE TABLE board AS
 SELECT address FROM employee ORDER BY address LIMIT 3;
 ANALYZE board;
 \set ECHO queries
--- The service is asked for three people, not for all mail of seven days.
+\echo '-- Three requests, one for each person ($0), in place of all mail of seven days.'
 EXPLAIN (ANALYZE, VERBOSE, COSTS OFF, TIMING OFF, SUMMARY OFF)
 SELECT b.address, t.received
   FROM board b

@@ -1,4 +1,4 @@
--- However long the table is: it is read from its newest end.
+\echo '-- However long the table is: it is read from its newest end.'
 SELECT to_char(received, 'HH24:MI:SS') AS utc,
        left(sender_address, 30) AS sender, left(subject, 30) AS subject
   FROM mail.message_trace
