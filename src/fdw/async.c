@@ -6,9 +6,9 @@
  * An Append asks each of its scans for a row, waits for the descriptors of those
  * that have none yet, and asks again whose is readable.
  *
- * Its own wait does not see the latch in servers before 15.13, 16.9 and 17.5, so
- * that no cancel would end it.  Where all that it would wait for is ours, we wait
- * first, with the latch, and it finds a descriptor that is readable.
+ * Its own wait does not see the latch in all minor versions of servers that we
+ * know, so that no cancel would end it there.  Where all that it would wait for is
+ * ours, we wait first, with the latch, and it finds a descriptor that is readable.
  *
  *-------------------------------------------------------------------------
  */

@@ -27,7 +27,7 @@ start_service()
 {
 	"$binary" --now 2026-11-20T12:00:00Z --quota 0 --rows-per-day 10000000 "$@" > "$work/ready" &
 	service=$!
-	until grep -q listening "$work/ready"; do
+	until grep -qs listening "$work/ready"; do
 		kill -0 "$service"
 		sleep 0.05
 	done
