@@ -192,7 +192,7 @@ check_host(MsgTraceCheck *check, const char *step, const char *url)
 	const char *root = root_of(url);
 	const MsgTraceHttpReply *reply;
 
-	check->status.asked = "the host itself";
+	check->status.asked = "a first request";
 	check->status.url = root;
 	reply = http ? get_root(check, http, root) : NULL;
 	if (reply == NULL)
