@@ -1,4 +1,4 @@
--- Against the real service no URL is needed: see the end of the demonstration.
+\echo '-- Against the real service no URL is needed: see the end of the demonstration.'
 CREATE EXTENSION o365_msgtrace;
 CREATE SERVER tenant FOREIGN DATA WRAPPER o365_msgtrace OPTIONS (
   tenant_id '11111111-2222-3333-4444-555555555555',
