@@ -16,6 +16,7 @@
  */
 #include "net/budget.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "net/clock.h"
 #include "storage/ipc.h"
@@ -90,13 +91,34 @@ unlock(MsgTraceBook *book)
 /* ------------------------------------------------------------- lifetimes */
 
 static void
-on_exit_of_process(int code pg_attribute_unused(), Datum arg pg_attribute_unused())
+end_claims_in(MsgTraceBook *book)
 {
-	MsgTraceBook *book = shared_book();
-
 	lock(book);
 	msgtrace_book_end_process(book, MyProcPid, msgtrace_uptime());
 	unlock(book);
+}
+
+static void
+on_exit_of_process(int code pg_attribute_unused(), Datum arg pg_attribute_unused())
+{
+	end_claims_in(shared_book());
+}
+
+/*
+ * A cursor that fails in a subtransaction keeps its memory until it is closed, and
+ * with it what it has in flight.  Nothing tells which cursors those are, so all
+ * slots count from now: a request that was sent is on the service's books, and one
+ * that goes on needs its slot no more.
+ */
+static void
+on_subtransaction(SubXactEvent event, SubTransactionId own pg_attribute_unused(),
+				  SubTransactionId parent pg_attribute_unused(), void *arg pg_attribute_unused())
+{
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	end_claims_in(shared_book());
+	if (private_book)
+		end_claims_in(private_book);
 }
 
 /* What may throw comes before the lock is taken. */
@@ -106,8 +128,10 @@ prepare(void)
 	static bool prepared = false;
 
 	(void) shared_book();
-	if (!prepared)
-		before_shmem_exit(on_exit_of_process, (Datum) 0);
+	if (prepared)
+		return;
+	before_shmem_exit(on_exit_of_process, (Datum) 0);
+	RegisterSubXactCallback(on_subtransaction, NULL);
 	prepared = true;
 }
 
