@@ -123,9 +123,9 @@ msgtrace_authorization_line(MsgTraceAuthorization *authorization)
 void
 msgtrace_authorization_forget(MsgTraceAuthorization *authorization)
 {
-	note_token(authorization, NULL);
 	if (!msgtrace_authorization_is_basic(authorization))
-		msgtrace_token_forget(authorization->credential);
+		msgtrace_token_forget(authorization->credential, authorization->status->token);
+	note_token(authorization, NULL);
 }
 
 bool

@@ -87,11 +87,11 @@ msgtrace_token_cached(const MsgTraceCredential *credential)
 }
 
 void
-msgtrace_token_forget(const MsgTraceCredential *credential)
+msgtrace_token_forget(const MsgTraceCredential *credential, const char *refused)
 {
 	CachedToken *token = entry_of(credential);
 
-	if (token)
+	if (token && token->value && (refused == NULL || strcmp(token->value, refused) == 0))
 		drop_value(token);
 }
 

@@ -18,7 +18,7 @@
 extern const char *msgtrace_token_cached(const MsgTraceCredential *credential);
 
 /* Drop it: the service no longer takes it, or the caller wants a fresh one. */
-extern void msgtrace_token_forget(const MsgTraceCredential *credential);
+extern void msgtrace_token_forget(const MsgTraceCredential *credential, const char *refused);
 
 /*
  * The request that fetches one.  The form holds a secret or an assertion, which

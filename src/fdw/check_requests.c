@@ -102,7 +102,7 @@ check_token(MsgTraceCheck *check)
 						   "the roles of the account decide", NULL);
 		return true;
 	}
-	msgtrace_token_forget(&check->settings.session.credential);
+	msgtrace_token_forget(&check->settings.session.credential, NULL);
 	msgtrace_session_sign_in(check->session);
 	if (!run(check))
 	{
