@@ -22,6 +22,9 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+/* A reader that moves on so seldom does something else. */
+#define READER_AWAY_MS 1000
+
 typedef enum SessionState
 {
 	STARTING,
@@ -50,6 +53,9 @@ struct MsgTraceSession
 	bool is_detail;	 /* the URL is of a delivery's details */
 	bool renewed;	 /* this request has had its second token */
 	bool asked_time; /* and has found out the service's time */
+	bool left_alone; /* and was over while its reader was away */
+	bool is_watched; /* somebody waits for it, or has done so until now */
+	instr_time polled_at;
 	const MsgTraceHttpReply *reply;
 	instr_time sent_at; /* the request at hand, or the last one */
 	int64 delay;		/* ms that PAUSED takes */
@@ -102,6 +108,7 @@ begin(MsgTraceSession *session, const char *url, bool is_detail)
 	session->state = STARTING;
 	session->renewed = false;
 	session->asked_time = false;
+	session->left_alone = false;
 	session->reply = NULL;
 	msgtrace_retry_reset(&session->retry);
 }
@@ -111,7 +118,7 @@ msgtrace_session_sign_in(MsgTraceSession *session)
 {
 	/* where the service's clock is moved at will, only a fresh answer tells it */
 	if (session->config->service_clock)
-		msgtrace_token_forget(&session->config->credential);
+		msgtrace_token_forget(&session->config->credential, NULL);
 	begin(session, NULL, false);
 }
 
@@ -341,6 +348,35 @@ note_transport(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 	fail(session, reply->fault);
 }
 
+/* Longer than this nobody asked how the request at hand gets on. */
+static bool
+is_reader_back(const MsgTraceSession *session)
+{
+	instr_time away;
+
+	INSTR_TIME_SET_CURRENT(away);
+	INSTR_TIME_SUBTRACT(away, session->polled_at);
+	return !session->is_watched && INSTR_TIME_GET_MILLISEC(away) > READER_AWAY_MS;
+}
+
+/*
+ * A reader that takes its time, as a cursor's, leaves what is ahead of it alone:
+ * the request may be over because of that, and not because the service was slow.
+ * Then it is made again, once.
+ */
+static bool
+was_left_alone(MsgTraceSession *session, const MsgTraceHttpReply *reply)
+{
+	if (session->left_alone || !is_reader_back(session) ||
+		(reply->fault != MSGTRACE_TIMED_OUT && reply->fault != MSGTRACE_BROKEN_OFF &&
+		 reply->fault != MSGTRACE_TOO_SLOW))
+		return false;
+	session->left_alone = true;
+	msgtrace_http_cancel(session->http);
+	session->state = STARTING;
+	return true;
+}
+
 /*
  * A refused assertion may have been signed by a clock that is wrong: ours, as
  * nobody's was known.  By now we know the authority's.
@@ -366,7 +402,7 @@ end_sign_in(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 		session->state = STARTING;
 		return;
 	}
-	if (pause_for_retry(session, reply))
+	if (was_left_alone(session, reply) || pause_for_retry(session, reply))
 		return;
 	status->http_status = 0;
 	if (reply->fault != MSGTRACE_OK)
@@ -399,7 +435,7 @@ end_request(MsgTraceSession *session, const MsgTraceHttpReply *reply)
 		session->state = STARTING;
 		return;
 	}
-	if (pause_for_retry(session, reply))
+	if (was_left_alone(session, reply) || pause_for_retry(session, reply))
 		return;
 	status->http_status = reply->fault == MSGTRACE_OK ? reply->http_status : 0;
 	if (reply->fault != MSGTRACE_OK)
@@ -557,6 +593,8 @@ msgtrace_session_poll(MsgTraceSession *session)
 
 	while (moving && session->state != ENDED && session->state != BROKEN)
 		moving = step(session);
+	session->is_watched = false;
+	INSTR_TIME_SET_CURRENT(session->polled_at);
 	MemoryContextSwitchTo(before);
 	msgtrace_share_count(session->share, &session->counts);
 
@@ -589,7 +627,10 @@ msgtrace_session_wait_any(MsgTraceSession *const *sessions, int count)
 	instr_time after;
 
 	for (int i = 0; i < count; i++)
+	{
 		https[i] = sessions[i]->http;
+		sessions[i]->is_watched = true;
+	}
 	INSTR_TIME_SET_CURRENT(before);
 	PG_TRY();
 	{
@@ -624,6 +665,7 @@ msgtrace_session_socket(MsgTraceSession *session)
 
 		msgtrace_http_set_alarm(session->http, has_slot_now ? 0 : wait);
 	}
+	session->is_watched = true;
 	return msgtrace_http_socket(session->http);
 }
 
