@@ -150,6 +150,20 @@ fail_first_lane(MsgTracePager *pager, MsgTraceFault fault)
 	fail_with(pager, &lane->status);
 }
 
+/* The lane goes on, and what it has of its request is of the next one then. */
+static MsgTraceStatus *
+keep_failure(MemoryContext context, const MsgTraceStatus *status)
+{
+	MsgTraceStatus *kept = MemoryContextAlloc(context, sizeof(*kept));
+
+	*kept = *status;
+	kept->token = kept->assertion = NULL;
+	kept->hidden_count = 0;
+	if (status->client_request_id)
+		kept->client_request_id = MemoryContextStrdup(context, status->client_request_id);
+	return kept;
+}
+
 /*
  * A request failed for good.  Where the reader may stop before it comes to this
  * slice, the failure waits for its turn, too.
@@ -171,8 +185,7 @@ fail_lane(MsgTracePager *pager, MsgTraceLane *lane, MsgTraceFault fault)
 		fail_with(pager, status);
 		return;
 	}
-	task->bundle->failure = MemoryContextAlloc(task->bundle->context, sizeof(*status));
-	*task->bundle->failure = *status;
+	task->bundle->failure = keep_failure(task->bundle->context, status);
 	task->bundle->held[task->strand] = true;
 	pager->pace.stopped = true;
 }
