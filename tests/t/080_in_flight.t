@@ -166,6 +166,22 @@ for my $failure ([ 'a body that is no list', { fault => 'html' }, '08P01' ], [ '
 	agree('… and the next one has its rows', $days);
 }
 
+# Where the reader may stop, a failure ahead of it waits for its turn, and is then of the request that failed.
+{
+	my $dense = "received >= '2026-05-08T17:00:00Z' AND received < '2026-05-10T11:00:00Z'";
+	my @others;
+	for my $skip (36 .. 42)
+	{
+		$service->clear_requests;
+		$service->fault({ on => 'list', fault => 'delay', ms => 200, skip => $skip }, { on => 'list', fault => 'status', status => 400, skip => $skip });
+		my $text = ($node->sql_error("BEGIN; DECLARE c CURSOR FOR SELECT received FROM mail.message_trace WHERE $dense; MOVE ALL FROM c") // {})->{text} // '';
+		my %failed = map { $_->{client_request_id} => 1 } grep { ($_->{status} // 0) == 400 } $service->list_requests;
+		push @others, $skip if $text =~ /client-request-id ([0-9a-f-]+)/ && !$failed{$1};
+		$service->clear_faults;
+	}
+	is("@others", '', 'a failure that has waited for its turn tells which request it was');
+}
+
 # ---- the budget -----------------------------------------------------------------------
 
 $node->sql("ALTER SERVER tenant OPTIONS (SET quota_requests '20', ADD quota_window '1s')");
@@ -173,6 +189,51 @@ agree('a budget that is too small for all at once', "received >= '2026-05-07T06:
 $node->sql("ALTER SERVER tenant OPTIONS (SET quota_requests '100', SET quota_window '1h')");
 hanging('with a budget', "SELECT count(*) FROM mail.message_trace WHERE $days", 1, 3) if $pages < 90;
 is($node->sql('SELECT coalesce(sum(in_flight), 0) FROM o365_msgtrace.quota'), '0', 'no slot is held');
+$node->sql("ALTER SERVER tenant OPTIONS (SET quota_requests '0', DROP quota_window)");
+
+# ---- a reader that takes its time --------------------------------------------------------
+
+# A cursor with one of the requests ahead of its reader met by a fault, unnoticed.
+sub cursor_ahead_of
+{
+	my ($fault) = @_;
+	my $reader = $node->session;
+	$reader->sql("BEGIN; DECLARE c CURSOR FOR SELECT received FROM mail.message_trace WHERE $days; MOVE 410 FROM c");
+	$service->fault({ on => 'list', %$fault });
+	$reader->sql('MOVE 10 FROM c') while $service->faults_left;
+	return $reader;
+}
+
+$node->sql("ALTER SERVER tenant OPTIONS (ADD request_timeout '1s', ADD max_retries '0')");
+my $reader = cursor_ahead_of({ fault => 'hang' });
+$reader->sql('SELECT pg_sleep(1.5)');
+is($reader->sql('MOVE ALL FROM c; SELECT 1'), '1', 'what times out while nobody waits for it is asked for again');
+$reader->quit;
+$service->fault({ on => 'list', fault => 'hang' });
+is($node->sql_error("SELECT count(*) FROM mail.message_trace WHERE $days")->{sqlstate}, '08006', '… and what does so while it is waited for is an error');
+$node->sql("ALTER SERVER tenant OPTIONS (DROP request_timeout, DROP max_retries)");
+
+$reader = cursor_ahead_of({ fault => 'status', status => 401 });
+$service->fault({ on => 'list', fault => 'status', status => 401 });
+$service->clear_requests;
+is($reader->sql("SELECT count(*) >= 0 FROM mail.message_trace WHERE received >= '2026-05-07T06:00:00Z' AND received < '2026-05-07T06:01:00Z'"), 't', 'a token that is refused is renewed');
+is($reader->sql('MOVE ALL FROM c; SELECT 1'), '1', '… for what was refused before, too');
+is(scalar $service->token_requests, 2, '… by one sign-in, beside the one that tells each query the time');
+$reader->quit;
+
+# An error in which this server has no part: nobody will go on with the cursor.
+$node->sql("ALTER SERVER tenant OPTIONS (SET quota_requests '100', ADD quota_window '1h')");
+$reader = $node->session;
+$reader->sql("CREATE TEMP SEQUENCE n; BEGIN; DECLARE c CURSOR FOR SELECT 1 / (nextval('n') - 1000) FROM mail.message_trace WHERE $days; MOVE 410 FROM c; SAVEPOINT s");
+$service->fault({ on => 'list', fault => 'hang' });
+$reader->sql('MOVE 10 FROM c') while $service->faults_left;
+my $held = 'SELECT coalesce(sum(in_flight), 0) FROM o365_msgtrace.quota';
+cmp_ok($reader->sql($held), '>', 0, 'a cursor has slots in flight');
+$reader->sql("SELECT setval('n', 999)");
+is($reader->sql_error('MOVE 1 FROM c')->{sqlstate}, '22012', '… and fails in a subtransaction');
+$reader->sql('ROLLBACK TO s');
+is($reader->sql($held), 0, '… after which it holds none');
+$reader->quit;
 $node->sql("ALTER SERVER tenant OPTIONS (SET quota_requests '0', DROP quota_window)");
 
 # ---- what is held afterwards ------------------------------------------------------------
@@ -183,9 +244,9 @@ my $count = "SELECT count(*) FROM mail.message_trace WHERE $days";
 $session->sql($count) for 1 .. 2;
 my $files = $node->backend_files($session->pid);
 $session->sql($count) for 1 .. 5;
-is($node->backend_files($session->pid), $files, 'more scans hold no more descriptors');
+cmp_ok($node->backend_files($session->pid), '<=', $files + 4, 'more scans hold no more descriptors, but for a connection of each lane');
 $session->sql("SELECT 1 FROM mail.message_trace WHERE $days LIMIT 300") for 1 .. 5;
-cmp_ok($node->backend_files($session->pid), '<=', $files, '… nor do those that stop early');
+cmp_ok($node->backend_files($session->pid), '<=', $files + 4, '… nor do those that stop early');
 $session->sql($count);
 is($session->sql('SELECT complete, rows FROM o365_msgtrace.last_scan()'), "t|$rows", 'last_scan() is about all of the lanes');
 $session->quit;
