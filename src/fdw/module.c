@@ -29,6 +29,9 @@ int msgtrace_request_class = MSGTRACE_INTERACTIVE;
 
 char *msgtrace_secret_key_file = NULL;
 
+/* Read by SQL functions only. */
+static char *environment = NULL;
+
 static const struct config_enum_entry clock_sources[] = {
 	{"local", MSGTRACE_CLOCK_LOCAL, false},
 	{"service", MSGTRACE_CLOCK_OF_SERVICE, false},
@@ -75,6 +78,10 @@ _PG_init(void)
 		"\"service\" takes the service's word even where it is days away from ours, as in tests.",
 		&msgtrace_clock_source, MSGTRACE_CLOCK_LOCAL, clock_sources, PGC_SUSET, 0, NULL, NULL,
 		NULL);
+	DefineCustomStringVariable(
+		"o365_msgtrace.environment", "What this server is for, as \"production\".",
+		"An input with a setting \"environment\" runs only where this has the same value.",
+		&environment, "", PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable(
 		"o365_msgtrace.log_level", "What is written into the server log about requests.",
 		"\"default\" leaves it to the server's option log_level.", &msgtrace_log_level,

@@ -26,6 +26,26 @@ CREATE TABLE o365_msgtrace.input (
         CONSTRAINT date_range_end_is_relative CHECK (o365_msgtrace.relative_time(date_range_end, 'epoch') IS NOT NULL),
     settle_after interval NOT NULL DEFAULT '24 hours'
         CONSTRAINT settle_after_is_not_negative CHECK (settle_after >= '0'),
+    filter text,
+    fields jsonb NOT NULL DEFAULT '{}'
+        CONSTRAINT fields_is_an_object CHECK (jsonb_typeof(fields) = 'object'),
+    pipeline text,
+    disable_time_filter boolean NOT NULL DEFAULT false,
+    tags text[] NOT NULL DEFAULT '{}',
+    environment text,
+    log_level text NOT NULL DEFAULT 'info'
+        CONSTRAINT log_level_is_known CHECK (log_level IN ('error', 'warn', 'info', 'debug')),
+    job_timeout interval NOT NULL DEFAULT '0'
+        CONSTRAINT job_timeout_is_not_negative CHECK (job_timeout >= '0'),
+    max_requests integer NOT NULL DEFAULT 0
+        CONSTRAINT max_requests_is_not_negative CHECK (max_requests >= 0),
+    retention interval
+        CONSTRAINT retention_is_positive CHECK (retention > '0'),
+    partition_by text
+        CONSTRAINT partition_by_is_known CHECK (partition_by IN ('day', 'month')),
+    detail_filter text,
+    detail_target text,
+    enabled boolean NOT NULL DEFAULT true,
     search_path text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL DEFAULT now()
 );
@@ -42,6 +62,20 @@ COMMENT ON COLUMN o365_msgtrace.input.poll_interval IS 'minutes between two runs
 COMMENT ON COLUMN o365_msgtrace.input.date_range_start IS 'where the window begins that every run reads whole, see relative_time(); default -1h';
 COMMENT ON COLUMN o365_msgtrace.input.date_range_end IS 'where that window ends, see relative_time(); default now';
 COMMENT ON COLUMN o365_msgtrace.input.settle_after IS 'age at which nothing is expected to change any more, so that a last reading settles it; default 24 hours';
+COMMENT ON COLUMN o365_msgtrace.input.filter IS 'a predicate over the columns of the source: only rows that satisfy it are copied; NULL = all';
+COMMENT ON COLUMN o365_msgtrace.input.fields IS 'columns of the target by name, each with the SQL expression over the columns of the source that is written there';
+COMMENT ON COLUMN o365_msgtrace.input.pipeline IS 'a function of o365_msgtrace.trace_row that returns SETOF o365_msgtrace.trace_row and is called for each row; NULL = none';
+COMMENT ON COLUMN o365_msgtrace.input.disable_time_filter IS 'whether rows are kept that the service sent from outside the window that was asked for; default false';
+COMMENT ON COLUMN o365_msgtrace.input.tags IS 'words of the user''s own, for finding inputs';
+COMMENT ON COLUMN o365_msgtrace.input.environment IS 'the input runs only where the setting o365_msgtrace.environment has this value; NULL = everywhere';
+COMMENT ON COLUMN o365_msgtrace.input.log_level IS 'what run_message keeps of a run: error, warn, info (default) or debug, each with those before it';
+COMMENT ON COLUMN o365_msgtrace.input.job_timeout IS 'how long a run may take before it is ended; 0 (default) = as long as it takes';
+COMMENT ON COLUMN o365_msgtrace.input.max_requests IS 'after how many requests a run begins no further window and leaves the rest to the next run; 0 (default) = no limit';
+COMMENT ON COLUMN o365_msgtrace.input.retention IS 'age after which rows of the target, details and rejected records are dropped, and are not read again; NULL = never';
+COMMENT ON COLUMN o365_msgtrace.input.partition_by IS 'whether the target is partitioned by day or by month of received, in UTC, by the input itself; NULL = not by the input';
+COMMENT ON COLUMN o365_msgtrace.input.detail_filter IS 'a predicate over the columns of the target: the details of rows that satisfy it are copied too; NULL = of none';
+COMMENT ON COLUMN o365_msgtrace.input.detail_target IS 'the table that details are written to, with its schema; NULL = none are';
+COMMENT ON COLUMN o365_msgtrace.input.enabled IS 'whether it runs at all; default true';
 COMMENT ON COLUMN o365_msgtrace.input.search_path IS 'the search_path of its owner when the input was made; triggers on the target run with it, after pg_catalog';
 COMMENT ON COLUMN o365_msgtrace.input.created_at IS 'when the input was made';
 

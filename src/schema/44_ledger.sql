@@ -88,15 +88,15 @@ AS $$
 $$;
 COMMENT ON FUNCTION o365_msgtrace._grow_wanted(tstzmultirange, tstzrange) IS 'internal: what is wanted after one more poll window';
 
--- How much time is likely to hold ten pages; whole seconds, ten days at most.
-CREATE FUNCTION o365_msgtrace._window_length(density double precision, page_size integer)
+-- How much time is likely to hold ten pages, or as many as there may be; whole seconds, ten days at most.
+CREATE FUNCTION o365_msgtrace._window_length(density double precision, page_size integer, most_pages bigint DEFAULT NULL)
 RETURNS interval
-LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT make_interval(secs => greatest(1, least(864000, floor(10 * page_size / greatest(density, 1e-6)))))
+    SELECT make_interval(secs => greatest(1, least(864000, floor(greatest(1, least(10, most_pages)) * page_size / greatest(density, 1e-6)))))
 $$;
-COMMENT ON FUNCTION o365_msgtrace._window_length(double precision, integer) IS 'internal: the length of a window that one transaction reads';
+COMMENT ON FUNCTION o365_msgtrace._window_length(double precision, integer, bigint) IS 'internal: the length of a window that one transaction reads';
 
 /*
  * The density that the next window is measured by. It may fall to a quarter at

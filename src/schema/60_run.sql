@@ -65,6 +65,34 @@ COMMENT ON FUNCTION o365_msgtrace._last_scan() IS 'internal: last_scan() as one 
  * last try it is taken for dead. If it was not, no harm is done: it will find
  * that it is no longer the current one, and stop.
  */
+-- Why an input may not run at all, or not here; NULL if it may.
+CREATE FUNCTION o365_msgtrace._reason_to_skip(this o365_msgtrace.input)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN NOT (this).enabled THEN 'it is disabled'
+           WHEN (this).environment <> coalesce(current_setting('o365_msgtrace.environment', true), '')
+           THEN format('it is for environment "%s", and this is %s', (this).environment,
+                       coalesce('"' || nullif(current_setting('o365_msgtrace.environment', true), '') || '"',
+                                'none: o365_msgtrace.environment is not set')) END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._reason_to_skip(o365_msgtrace.input) IS 'internal: why an input does not run';
+
+-- A run that did not begin: no error, since for a scheduler nothing is wrong.
+CREATE FUNCTION o365_msgtrace._skip_run(this o365_msgtrace.input, reason text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO o365_msgtrace.run_record (input_number, state, finished_at, message)
+    VALUES (this.input_number, 'skipped', clock_timestamp(), reason);
+    RAISE NOTICE 'input "%" was skipped: %', this.input_id, reason;
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._skip_run(o365_msgtrace.input, text) IS 'internal: record a run that did not begin';
+
 CREATE FUNCTION o365_msgtrace._begin_run(this o365_msgtrace.input, last_try boolean)
 RETURNS o365_msgtrace._progress
 LANGUAGE plpgsql
@@ -73,17 +101,18 @@ AS $$
 DECLARE
     has_lock boolean := pg_try_advisory_xact_lock(o365_msgtrace._lock_class(), this.input_number);
     former o365_msgtrace.run_record;
+    reason text := o365_msgtrace._reason_to_skip(this);
     progress o365_msgtrace._progress;
 BEGIN
     SELECT * INTO former FROM o365_msgtrace.run_record r
      WHERE r.input_number = this.input_number AND r.state = 'running' ORDER BY r.run_id DESC LIMIT 1;
 
     IF NOT has_lock THEN
+        reason := format('it is already running: run %s, process %s', coalesce(former.run_id::text, '?'), coalesce(former.pid::text, '?'));
+    END IF;
+    IF reason IS NOT NULL THEN
         progress.verdict := 'skipped';
-        INSERT INTO o365_msgtrace.run_record (input_number, state, finished_at, message)
-        VALUES (this.input_number, 'skipped', clock_timestamp(),
-                format('already running: run %s, process %s', coalesce(former.run_id::text, '?'), coalesce(former.pid::text, '?')));
-        RAISE NOTICE 'input "%" is already running, skipped', this.input_id;
+        PERFORM o365_msgtrace._skip_run(this, reason);
         RETURN progress;
     END IF;
     IF former.run_id IS NOT NULL AND NOT last_try AND o365_msgtrace._run_is_alive(former) THEN
@@ -124,6 +153,16 @@ AS $$
 $$;
 COMMENT ON FUNCTION o365_msgtrace._expected_density(double precision, regclass) IS 'internal: rows per second to expect in the next window';
 
+-- How many requests the run may still begin windows for; NULL if there is no limit.
+CREATE FUNCTION o365_msgtrace._requests_left(this o365_msgtrace.input, progress o365_msgtrace._progress)
+RETURNS bigint
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT nullif((this).max_requests, 0) - r.requests FROM o365_msgtrace.run_record r WHERE r.run_id = (progress).run_id
+$$;
+COMMENT ON FUNCTION o365_msgtrace._requests_left(o365_msgtrace.input, o365_msgtrace._progress) IS 'internal: what max_requests leaves to a run';
+
 /*
  * Open the next transaction of a run: wait for the lock (only a run that asks
  * whether this one is alive can hold it), see that this run is still the current
@@ -162,11 +201,15 @@ BEGIN
       FROM o365_msgtrace._next_window(ledger, poll,
                o365_msgtrace._held(o365_msgtrace._api(this.source), service_time),
                o365_msgtrace._whole_second(o365_msgtrace._earlier(service_time - interval '2 seconds', this.settle_after)), progress.done,
-               o365_msgtrace._window_length(progress.density, o365_msgtrace._page_size(this.source))) w;
+               o365_msgtrace._window_length(progress.density, o365_msgtrace._page_size(this.source),
+                                            o365_msgtrace._requests_left(this, progress))) w;
 
     -- When the next run is due, leave the rest to it: it polls first.
     IF progress.kind <> 'poll' AND progress.extra_windows > 0
         AND clock_timestamp() >= progress.started_at + make_interval(mins => this.poll_interval) THEN
+        progress.span := NULL;
+    END IF;
+    IF o365_msgtrace._requests_left(this, progress) <= 0 THEN
         progress.span := NULL;
     END IF;
     progress.former_scan := o365_msgtrace._last_scan();

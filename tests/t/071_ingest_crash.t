@@ -84,10 +84,10 @@ sub server_is_back
 	my $session = begin_run(1);
 	is(log_of('state, pid'), "running|$session->{pid}", 'a run at work shows as running');
 	is($node->sql('SELECT last_result, running_since IS NOT NULL FROM o365_msgtrace.job', %owner), 'running|t', 'in job, too');
-	like($node->messages($run, %owner), qr/NOTICE:\s+\w+: input "contoso" is already running, skipped/, 'a second run gives way');
+	like($node->messages($run, %owner), qr/NOTICE:\s+\w+: input "contoso" was skipped: it is already running/, 'a second run gives way');
 	is(
 		log_of('state, message'),
-		'skipped|already running: run 1, process ' . $session->{pid},
+		'skipped|it is already running: run 1, process ' . $session->{pid},
 		'it is recorded as skipped');
 	ok($session->busy, 'the first one is not disturbed');
 
