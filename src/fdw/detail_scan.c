@@ -36,6 +36,22 @@ typedef struct DetailScan
 	MsgTraceDetailReading reading;
 } DetailScan;
 
+/* When the query begins, since other scans of it would ask first. */
+static void
+refuse_without_keys(ForeignScanState *node)
+{
+	const char *table = RelationGetRelationName(node->ss.ss_currentRelation);
+
+	ereport(
+		ERROR, errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
+		errmsg("foreign table \"%s\" needs to know which deliveries are asked for", table),
+		errdetail(
+			"The service tells the details of one delivery at a time: by its message_trace_id and its recipient_address."),
+		errhint(
+			"Give both as constants, parameters or columns of another table, for example: SELECT * FROM message_trace t JOIN %s d USING (message_trace_id, recipient_address) WHERE t.status = 'failed' AND t.received > now() - interval '1 hour'.",
+			quote_identifier(table)));
+}
+
 void
 msgtrace_detail_begin_scan(ForeignScanState *node, int eflags)
 {
@@ -47,6 +63,8 @@ msgtrace_detail_begin_scan(ForeignScanState *node, int eflags)
 
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
+	if (list_nth(plan->fdw_private, MSGTRACE_DETAIL_PLAN_KEYS) == NIL)
+		refuse_without_keys(node);
 	scan = palloc0(sizeof(DetailScan));
 	msgtrace_scanner_open(&scanner, &scan->settings, estate,
 						  RelationGetRelid(node->ss.ss_currentRelation),
@@ -61,21 +79,6 @@ msgtrace_detail_begin_scan(ForeignScanState *node, int eflags)
 	if ((eflags & EXEC_FLAG_REWIND) || !bms_is_empty(plan->scan.plan.extParam))
 		msgtrace_detail_reading_keep(&scan->reading);
 	node->fdw_state = scan;
-}
-
-static void
-refuse_without_keys(ForeignScanState *node)
-{
-	const char *table = RelationGetRelationName(node->ss.ss_currentRelation);
-
-	ereport(
-		ERROR, errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
-		errmsg("foreign table \"%s\" needs to know which deliveries are asked for", table),
-		errdetail(
-			"The service tells the details of one delivery at a time: by its message_trace_id and its recipient_address."),
-		errhint(
-			"Give both as constants, parameters or columns of another table, for example: SELECT * FROM message_trace t JOIN %s d USING (message_trace_id, recipient_address) WHERE t.status = 'failed' AND t.received > now() - interval '1 hour'.",
-			quote_identifier(table)));
 }
 
 /* The deliveries as the audit's log shows them. */
@@ -103,8 +106,6 @@ begin_loop(ForeignScanState *node, DetailScan *scan)
 	MsgTraceDelivery *deliveries;
 	int count;
 
-	if (scan->keys == NIL)
-		refuse_without_keys(node);
 	before = MemoryContextSwitchTo(scan->reading.context);
 	count = msgtrace_detail_keys_evaluate(scan->keys, scan->value_states,
 										  node->ss.ps.ps_ExprContext, &deliveries);

@@ -149,7 +149,8 @@ for my $where ("message_trace_id = '$id' AND recipient_address = ''", "message_t
 	is(scalar(my @asked = $service->requests), 0, '… no request');
 }
 for my $query ('mail.message_trace_detail', "mail.message_trace_detail WHERE message_trace_id = '$id'", "mail.message_trace_detail WHERE $one OR event = 'Fail'",
-	'mail.message_trace_detail d FULL JOIN truth t ON d.message_trace_id = t.message_trace_id AND d.recipient_address = t.recipient_address')
+	'mail.message_trace_detail d FULL JOIN truth t ON d.message_trace_id = t.message_trace_id AND d.recipient_address = t.recipient_address',
+	'mail.message_trace t FULL JOIN mail.message_trace_detail d USING (message_trace_id, recipient_address)')
 {
 	$service->clear_requests;
 	my $error = $node->sql_error("SELECT count(*) FROM $query");
