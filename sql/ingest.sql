@@ -247,10 +247,23 @@ SELECT step, (after).covered, (after).settled, (after).absent_once, (after).abse
 -- the statement that writes
 --
 \pset format unaligned
-SELECT o365_msgtrace._upsert_statement('regress_archive.mt', 'regress_mail.message_trace', false);
+CREATE FUNCTION pg_temp.input_of(source regclass)
+RETURNS o365_msgtrace.input
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    this o365_msgtrace.input;
+BEGIN
+    this.source := source;
+    this.target := 'regress_archive.mt';
+    this.fields := '{}';
+    RETURN this;
+END
+$$;
+SELECT o365_msgtrace._upsert_statement(pg_temp.input_of('regress_mail.message_trace'), false);
 CREATE FOREIGN TABLE regress_mail.renamed (id uuid OPTIONS (field 'id'), "when" timestamptz OPTIONS (field 'receivedDateTime'),
     "to" text OPTIONS (field 'recipientAddress'), status text) SERVER regress_contoso;
-SELECT o365_msgtrace._upsert_statement('regress_archive.mt', 'regress_mail.renamed', true);
+SELECT o365_msgtrace._upsert_statement(pg_temp.input_of('regress_mail.renamed'), true);
 \pset format aligned
 
 -- it writes only what has changed, and keeps what it wrote first
@@ -266,7 +279,7 @@ DECLARE
 BEGIN
     new := 0;
     changed := 0;
-    FOR is_new IN EXECUTE replace(o365_msgtrace._upsert_statement('regress_archive.mt', 'regress_mail.renamed', true), 'regress_mail.renamed', 'regress_mail.given')
+    FOR is_new IN EXECUTE replace(o365_msgtrace._upsert_statement(pg_temp.input_of('regress_mail.renamed'), true), 'regress_mail.renamed', 'regress_mail.given')
         USING 'contoso', 'contoso', run, 'given', clock_timestamp(), '2026-11-20 10:00Z'::timestamptz, '2026-11-20 10:09Z'::timestamptz
     LOOP
         new := new + is_new::int;

@@ -72,7 +72,7 @@ $$;
 COMMENT ON FUNCTION o365_msgtrace._target_name(text, name[]) IS
 'internal: the full name of a target';
 
-CREATE FUNCTION o365_msgtrace._create_target(target text, source regclass)
+CREATE FUNCTION o365_msgtrace._create_target(this o365_msgtrace.input)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -80,7 +80,8 @@ AS $$
 DECLARE
     definition text;
     part record;
-    home name := (parse_ident(target))[1];
+    target text := this.target;
+    home name := (parse_ident(this.target))[1];
 BEGIN
     IF NOT has_schema_privilege(home, 'CREATE') THEN
         RAISE EXCEPTION 'permission denied for schema %', home
@@ -88,29 +89,29 @@ BEGIN
                 DETAIL = format('Target %s does not exist, and role "%s" may not create it.', target, current_user),
                 HINT = format('GRANT CREATE ON SCHEMA %I TO %I;', home, current_user);
     END IF;
-    SELECT string_agg(format('%I %s%s', c.name, c.type,
+    SELECT string_agg(format('%I %s%s', c.name, coalesce(c.type, o365_msgtrace._field_type(this, c.name)::text),
                 CASE WHEN c.name IN ('tenant', 'message_trace_id', 'received', 'recipient_address',
                                      'input_id', 'run_id', 'source', 'ingested_at', 'updated_at')
                      THEN ' NOT NULL' ELSE '' END), ', ' ORDER BY c.place)
       INTO definition
       FROM (SELECT place, name, type FROM o365_msgtrace._own_columns()
             UNION ALL
-            SELECT place, name, type FROM o365_msgtrace._source_columns(source)) c;
+            SELECT place, name, type FROM o365_msgtrace._copied_columns(this)) c;
     EXECUTE format('CREATE TABLE %s (%s, PRIMARY KEY (tenant, received, message_trace_id, recipient_address))',
                    target, definition);
 
     EXECUTE format('COMMENT ON TABLE %s IS %L', target,
-                   format('message traces, copied from %s by o365_msgtrace', o365_msgtrace._full_name(source)));
+                   format('message traces, copied from %s by o365_msgtrace', o365_msgtrace._full_name(this.source)));
     FOR part IN
         SELECT c.name, c.meaning FROM o365_msgtrace._own_columns() c
         UNION ALL
-        SELECT c.name, c.meaning FROM o365_msgtrace._source_columns(source) c
+        SELECT c.name, c.meaning FROM o365_msgtrace._copied_columns(this) c
     LOOP
         EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', target, part.name, part.meaning);
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION o365_msgtrace._create_target(text, regclass) IS
+COMMENT ON FUNCTION o365_msgtrace._create_target(o365_msgtrace.input) IS
 'internal: make the table that an ingest writes; it belongs to the caller';
 
 -- Has the table a unique index that ON CONFLICT can use for our key?
@@ -136,13 +137,14 @@ COMMENT ON FUNCTION o365_msgtrace._has_key(regclass) IS
  * Can this table be written by an ingest, now? Asked when the input is made and
  * at the beginning of every run, before the first request.
  */
-CREATE FUNCTION o365_msgtrace._check_target(target text, source regclass)
+CREATE FUNCTION o365_msgtrace._check_target(this o365_msgtrace.input)
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    relation regclass := to_regclass(target);
+    target text := this.target;
+    relation regclass := to_regclass(this.target);
     missing text;
 BEGIN
     IF relation IS NULL THEN
@@ -161,13 +163,13 @@ BEGIN
     SELECT string_agg(format('"%s"', c.name), ', ' ORDER BY c.place) INTO missing
       FROM (SELECT place, name FROM o365_msgtrace._own_columns()
             UNION ALL
-            SELECT place, name FROM o365_msgtrace._source_columns(source)) c
+            SELECT place, name FROM o365_msgtrace._copied_columns(this)) c
      WHERE NOT EXISTS (SELECT FROM pg_attribute a
                         WHERE a.attrelid = relation AND a.attname = c.name AND a.attnum > 0 AND NOT a.attisdropped);
     IF missing IS NOT NULL THEN
         RAISE EXCEPTION 'target % lacks columns: %', target, missing
             USING ERRCODE = 'undefined_column',
-                DETAIL = format('It needs those of %s that hold message traces, and %s.', o365_msgtrace._full_name(source),
+                DETAIL = format('It needs those of %s that hold message traces, the fields of the input, and %s.', o365_msgtrace._full_name(this.source),
                                 (SELECT string_agg(name, ', ' ORDER BY place) FROM o365_msgtrace._own_columns())),
                 HINT = 'Add them by ALTER TABLE ... ADD COLUMN, or name a table that does not exist yet.';
     END IF;
@@ -189,7 +191,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION o365_msgtrace._check_target(text, regclass) IS
+COMMENT ON FUNCTION o365_msgtrace._check_target(o365_msgtrace.input) IS
 'internal: an error unless an ingest can write this table';
 
 /*
@@ -208,7 +210,7 @@ COMMENT ON FUNCTION o365_msgtrace._check_target(text, regclass) IS
  * keys to it and one delivery to us: the key is then put in lower case (ASCII),
  * and with `guarded` one row of each key is taken.
  */
-CREATE FUNCTION o365_msgtrace._upsert_statement(target text, source regclass, guarded boolean)
+CREATE FUNCTION o365_msgtrace._upsert_statement(this o365_msgtrace.input, guarded boolean)
 RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -218,14 +220,13 @@ AS $$
                c.name IN ('received', 'message_trace_id', 'recipient_address') AS is_key,
                c.name NOT IN ('received', 'message_trace_id', 'recipient_address', 'raw') AS is_compared,
                CASE WHEN guarded AND c.name = 'recipient_address'
-                    THEN format('lower(s.%I COLLATE "C")', c.attname)
-                    ELSE format('s.%I', c.attname) END AS value
-          FROM o365_msgtrace._source_columns(source) c
+                    THEN format('lower(%s COLLATE "C")', c.value)
+                    ELSE c.value END AS value
+          FROM o365_msgtrace._copied_columns(this) c
     ), lists AS (
         SELECT string_agg(name, ', ' ORDER BY place) AS names,
                string_agg(value, ', ' ORDER BY place) AS values,
                string_agg(value, ', ' ORDER BY place) FILTER (WHERE is_key) AS keys,
-               max(value) FILTER (WHERE name = 'received') AS received,
                coalesce(string_agg(format('%1$s = EXCLUDED.%1$s, ', name), '' ORDER BY place)
                    FILTER (WHERE NOT is_key), '') AS changes,
                coalesce(string_agg('t.' || name, ', ' ORDER BY place) FILTER (WHERE is_compared), '') AS old,
@@ -234,19 +235,36 @@ AS $$
     )
     SELECT format(
         'INSERT INTO %1$s AS t (tenant, %2$s, input_id, run_id, source, ingested_at, updated_at) '
-        'SELECT %3$s $1, %4$s, $2, $3, $4, $5, $5 FROM %5$s AS s '
-        'WHERE %6$s OPERATOR(pg_catalog.>=) $6 AND %6$s OPERATOR(pg_catalog.<) $7 '
+        'SELECT %3$s $1, %4$s, $2, $3, $4, $5, $5 FROM %5$s '
         'ON CONFLICT (tenant, received, message_trace_id, recipient_address) DO UPDATE '
-        'SET %7$srun_id = EXCLUDED.run_id, source = EXCLUDED.source, updated_at = EXCLUDED.updated_at '
-        'WHERE %8$s '
+        'SET %6$srun_id = EXCLUDED.run_id, source = EXCLUDED.source, updated_at = EXCLUDED.updated_at '
+        'WHERE %7$s '
         'RETURNING t.ingested_at IS NOT DISTINCT FROM t.updated_at',
-        target, names, CASE WHEN guarded THEN format('DISTINCT ON (%s)', keys) ELSE '' END,
-        values, o365_msgtrace._full_name(source), received, changes,
+        (this).target, names, CASE WHEN guarded THEN format('DISTINCT ON (%s)', keys) ELSE '' END,
+        values, o365_msgtrace._rows_of_window(this), changes,
         CASE WHEN old = '' THEN 'false' ELSE format('ROW(%s) IS DISTINCT FROM ROW(%s)', old, new) END)
       FROM lists
 $$;
-COMMENT ON FUNCTION o365_msgtrace._upsert_statement(text, regclass, boolean) IS
+COMMENT ON FUNCTION o365_msgtrace._upsert_statement(o365_msgtrace.input, boolean) IS
 'internal: the INSERT of an ingest';
+
+/*
+ * Can it be planned? This finds what is wrong with the types of fields, or with
+ * a filter's rights, when the input is made; nothing is asked of the service.
+ */
+CREATE FUNCTION o365_msgtrace._check_statement(this o365_msgtrace.input)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    statement text := 'EXPLAIN ' || o365_msgtrace._upsert_statement(this, false);
+BEGIN
+    PERFORM o365_msgtrace._use_path_of(this);
+    EXECUTE statement USING ''::text, ''::text, 0::bigint, ''::text, now(), now() - interval '1 hour', now();
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._check_statement(o365_msgtrace.input) IS 'internal: an error unless the statement of an ingest can be planned';
 
 -- How many rows of a window the target holds that this input wrote first ($1 to $4: tenant, input_id, window).
 CREATE FUNCTION o365_msgtrace._count_statement(target text)

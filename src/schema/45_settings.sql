@@ -188,6 +188,9 @@ BEGIN
     PERFORM o365_msgtrace._check_date_range(this.date_range_start, this.date_range_end, this.settle_after);
     PERFORM o365_msgtrace._check_choices(this);
     PERFORM o365_msgtrace._check_source(this.source);
+    PERFORM o365_msgtrace._check_filter(this);
+    this.pipeline := o365_msgtrace._check_pipeline(this);
+    PERFORM o365_msgtrace._check_fields(this);
     this.target := o365_msgtrace._target_name(this.target, schemas);
     IF this.detail_target IS NOT NULL THEN
         this.detail_target := o365_msgtrace._target_name(this.detail_target, schemas);

@@ -102,10 +102,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF to_regclass(this.target) IS NULL THEN
-        PERFORM o365_msgtrace._create_target(this.target, this.source);
+        PERFORM o365_msgtrace._create_target(this);
         RAISE NOTICE 'created table %', this.target;
     END IF;
-    PERFORM o365_msgtrace._check_target(this.target, this.source);
+    PERFORM o365_msgtrace._check_target(this);
+    PERFORM o365_msgtrace._check_statement(this);
 END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._provide_target(o365_msgtrace.input) IS 'internal: the target of an input, made if need be';

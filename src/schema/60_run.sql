@@ -243,12 +243,12 @@ RETURNS o365_msgtrace._progress
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    statement text := o365_msgtrace._upsert_statement(this.target, this.source, progress.guarded);
+    statement text := o365_msgtrace._upsert_statement(this, progress.guarded);
     rows_new bigint := 0;
     rows_changed bigint := 0;
     is_new boolean;
 BEGIN
-    PERFORM pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_catalog', NULLIF(this.search_path, ''), 'pg_temp'), true);
+    PERFORM o365_msgtrace._use_path_of(this);
     FOR is_new IN EXECUTE statement
         USING o365_msgtrace._tenant_label(this.source), this.input_id, progress.run_id,
               o365_msgtrace._full_name(this.source), pg_catalog.clock_timestamp(),
@@ -302,7 +302,8 @@ COMMENT ON FUNCTION o365_msgtrace._learn_clock(o365_msgtrace._progress, timestam
  * Asked where something was read before and the window would now be settled. All
  * rows of the reading are in the target by now, so more rows there than were
  * read tell it. Rows first written by another input do not count: it may read
- * more of the tenant's mail than this one does.
+ * more of the tenant's mail than this one does. Nothing can be told where a
+ * filter or a pipeline decides which rows are written, since it may decide anew.
  */
 CREATE FUNCTION o365_msgtrace._rows_absent(this o365_msgtrace.input, ledger o365_msgtrace.ledger, asked tstzrange,
     settle_before timestamptz, rows_read bigint)
@@ -313,7 +314,8 @@ AS $$
 DECLARE
     rows_held bigint;
 BEGIN
-    IF isempty(ledger.covered * tstzmultirange(asked * tstzrange(NULL, settle_before))) THEN
+    IF this.filter IS NOT NULL OR this.pipeline IS NOT NULL
+        OR isempty(ledger.covered * tstzmultirange(asked * tstzrange(NULL, settle_before))) THEN
         RETURN false;
     END IF;
     EXECUTE o365_msgtrace._count_statement(this.target) INTO rows_held
@@ -542,7 +544,8 @@ BEGIN
         -- COMMIT is refused in a block that catches errors, so this one has the reading only.
         BEGIN
             PERFORM o365_msgtrace._check_source(this.source);
-            PERFORM o365_msgtrace._check_target(this.target, this.source);
+            PERFORM o365_msgtrace._check_pipeline(this);
+            PERFORM o365_msgtrace._check_target(this);
             progress := o365_msgtrace._read_window(this, progress);
         EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
             GET STACKED DIAGNOSTICS e_state = RETURNED_SQLSTATE, e_message = MESSAGE_TEXT,
