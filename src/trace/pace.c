@@ -21,8 +21,10 @@
  * Pages of later slices that may be there before their turn: they take memory.
  * With three in flight, of which one ends after each third of LONG_SLICE, that is
  * two thirds of the next slice, one of that after it, and some for uneven slices.
+ * It is likewise with more.
  */
-#define MAX_PAGES_AHEAD 12
+#define PAGES_AHEAD_PER_LANE 4
+#define LEAST_PAGES_AHEAD 12
 
 /* What a page is aimed to be full of: a row too many costs a request more. */
 #define FILL 0.94
@@ -146,7 +148,7 @@ msgtrace_pace_may_ask(const MsgTracePace *pace, const MsgTraceBundle *bundle)
 	if (bundle == pace->first && (msgtrace_pace_is_ordered(pace) || !question->may_stop))
 		return true;
 	if (!question->may_stop)
-		return ahead < MAX_PAGES_AHEAD;
+		return ahead < Max(PAGES_AHEAD_PER_LANE * pace->lanes->max, LEAST_PAGES_AHEAD);
 	if (!pace->has_page && (ahead == 0 || is_starved(bundle, pace)))
 		return true;
 	if (question->wanted > 0 && rows_in_sight(pace) >= (double) question->wanted)
