@@ -199,7 +199,8 @@ sample_of(const MsgTracePage *page, const MsgTraceSlice *slice, MsgTraceSlice *s
 /*
  * The first page of a slice shows how dense it is.  If it would have too many
  * pages it is cut shorter now, for the price of this one request; the rows of
- * the page that remain in it are handed out.  Only what was cut last can be.
+ * the page that remain in it are handed out.  Only what was cut last can be, and
+ * not once it has rows: what is given back would bring them again.
  */
 bool
 msgtrace_pace_shorten(MsgTracePace *pace, MsgTraceBundle *bundle, MsgTraceStrand *strand,
@@ -211,16 +212,15 @@ msgtrace_pace_shorten(MsgTracePace *pace, MsgTraceBundle *bundle, MsgTraceStrand
 	int rows;
 
 	if (bundle != pace->last || bundle->strand_count > 1 || strand->part_count > 1 ||
-		strand->part_pages > 0 || bundle->held[0] || strand->page_size < strand->full_page_size ||
-		page->next_link == NULL)
+		bundle->rows > 0 || strand->part_pages > 0 || bundle->held[0] ||
+		strand->page_size < strand->full_page_size || page->next_link == NULL)
 		return false;
 	rows = sample_of(page, &bundle->slice, &sample);
 	if (rows == 0 ||
 		!msgtrace_slicer_shorten(&pace->slicer, &bundle->slice, &sample, rows, most * page_size,
 								 msgtrace_pace_rows_of_next_slice(pace)))
 		return false;
-	strand->parts[0] = bundle->slice;
-	msgtrace_strand_begin_anew(strand, strand->full_page_size);
+	msgtrace_strand_clamp(strand, &bundle->slice);
 	return true;
 }
 
