@@ -1,0 +1,137 @@
+/*
+ * The state of a run of an input, and how it begins.
+ *
+ * A run is many transactions. What is done in them is done by functions, and
+ * the state of the run between two of them is a value that is handed from one
+ * to the next.
+ */
+
+-- What last_scan() returns.
+CREATE TYPE o365_msgtrace._scan_report AS (
+    asked_from timestamptz,
+    asked_to timestamptz,
+    complete boolean,
+    service_time_at_start timestamptz,
+    requests bigint,
+    retries bigint,
+    pages bigint,
+    bytes bigint,
+    rows bigint,
+    rejected bigint,
+    waited interval
+);
+COMMENT ON TYPE o365_msgtrace._scan_report IS 'internal: what last_scan() said';
+
+CREATE TYPE o365_msgtrace._progress AS (
+    verdict text,                -- started, skipped or wait: see _begin_run()
+    run_id bigint,
+    started_at timestamptz,      -- of the run; the poll window is relative to it
+    clock_offset interval,       -- of the service's clock, as far as it is known
+    poll tstzrange,
+    done tstzmultirange,         -- read in this run, or failed in it
+    kind text,                   -- of the window to read now
+    span tstzrange,              -- that window; NULL when nothing is left
+    density double precision,    -- rows per second to expect in it
+    extra_windows integer,       -- read after the poll window
+    guarded boolean,             -- see _upsert_statement()
+    former_scan o365_msgtrace._scan_report,  -- the last one before ours
+    reading_since timestamptz,
+    failures_in_a_row integer,
+    stopped boolean,             -- no use to go on
+    taken_over boolean,          -- another run is the current one
+    sqlstate text,               -- the first error of the run
+    message text,
+    detail text,
+    hint text
+);
+COMMENT ON TYPE o365_msgtrace._progress IS 'internal: the state of a run between two of its transactions';
+
+CREATE FUNCTION o365_msgtrace._last_scan()
+RETURNS o365_msgtrace._scan_report
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ROW(asked_from, asked_to, complete, service_time_at_start, requests, retries, pages, bytes, rows,
+               rejected, waited)::o365_msgtrace._scan_report
+      FROM o365_msgtrace.last_scan()
+$$;
+COMMENT ON FUNCTION o365_msgtrace._last_scan() IS 'internal: last_scan() as one value';
+
+-- Why an input may not run at all, or not here; NULL if it may.
+CREATE FUNCTION o365_msgtrace._reason_to_skip(this o365_msgtrace.input)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN NOT (this).enabled THEN 'it is disabled'
+           WHEN (this).environment <> coalesce(current_setting('o365_msgtrace.environment', true), '')
+           THEN format('it is for environment "%s", and this is %s', (this).environment,
+                       coalesce('"' || nullif(current_setting('o365_msgtrace.environment', true), '') || '"',
+                                'none: o365_msgtrace.environment is not set')) END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._reason_to_skip(o365_msgtrace.input) IS 'internal: why an input does not run';
+
+-- A run that did not begin: no error, since for a scheduler nothing is wrong.
+CREATE FUNCTION o365_msgtrace._skip_run(this o365_msgtrace.input, reason text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO o365_msgtrace.run_record (input_number, state, finished_at, message)
+    VALUES (this.input_number, 'skipped', clock_timestamp(), reason);
+    RAISE NOTICE 'input "%" was skipped: %', this.input_id, reason;
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._skip_run(o365_msgtrace.input, text) IS 'internal: record a run that did not begin';
+
+/*
+ * Begin a run, or say why not: 'started', 'skipped', or 'wait' when another run
+ * holds no lock but seems to be just between two of its transactions. On the
+ * last try it is taken for dead. If it was not, no harm is done: it will find
+ * that it is no longer the current one, and stop.
+ */
+CREATE FUNCTION o365_msgtrace._begin_run(this o365_msgtrace.input, last_try boolean)
+RETURNS o365_msgtrace._progress
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    has_lock boolean := pg_try_advisory_xact_lock(o365_msgtrace._lock_class(), this.input_number);
+    former o365_msgtrace.run_record;
+    reason text := o365_msgtrace._reason_to_skip(this);
+    progress o365_msgtrace._progress;
+BEGIN
+    SELECT * INTO former FROM o365_msgtrace.run_record r
+     WHERE r.input_number = this.input_number AND r.state = 'running' ORDER BY r.run_id DESC LIMIT 1;
+
+    IF NOT has_lock THEN
+        reason := format('it is already running: run %s, process %s', coalesce(former.run_id::text, '?'), coalesce(former.pid::text, '?'));
+    END IF;
+    IF reason IS NOT NULL THEN
+        progress.verdict := 'skipped';
+        PERFORM o365_msgtrace._skip_run(this, reason);
+        RETURN progress;
+    END IF;
+    IF former.run_id IS NOT NULL AND NOT last_try AND o365_msgtrace._run_is_alive(former) THEN
+        progress.verdict := 'wait';
+        RETURN progress;
+    END IF;
+
+    UPDATE o365_msgtrace.run_record r
+       SET state = 'lost', finished_at = clock_timestamp(), message = 'its backend ended before the run did'
+     WHERE r.input_number = this.input_number AND r.state = 'running';
+    progress.verdict := 'started';
+    progress.done := '{}';
+    progress.extra_windows := 0;
+    progress.failures_in_a_row := 0;
+    progress.stopped := false;
+    progress.taken_over := false;
+    progress.guarded := o365_msgtrace._source_option(this.source, 'normalize', 'true')::boolean IS FALSE;
+    SELECT l.clock_offset INTO progress.clock_offset FROM o365_msgtrace.ledger l WHERE l.input_number = this.input_number;
+    INSERT INTO o365_msgtrace.run_record (input_number, state) VALUES (this.input_number, 'running')
+    RETURNING run_id, started_at INTO progress.run_id, progress.started_at;
+    RETURN progress;
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._begin_run(o365_msgtrace.input, boolean) IS 'internal: the first transaction of a run';
