@@ -110,6 +110,7 @@ OBJS = \
 	src/fdw/stats.o \
 	src/fdw/server_stats.o \
 	src/fdw/transaction.o \
+	src/fdw/job_timeout.o \
 	src/fdw/relation.o \
 	src/fdw/rejected.o \
 	src/trace/cloud.o \

@@ -24,6 +24,7 @@ COMMENT ON TYPE o365_msgtrace._scan_report IS 'internal: what last_scan() said';
 
 CREATE TYPE o365_msgtrace._progress AS (
     verdict text,                -- started, skipped or wait: see _begin_run()
+    scheduled boolean,           -- not by hand
     run_id bigint,
     started_at timestamptz,      -- of the run; the poll window is relative to it
     clock_offset interval,       -- of the service's clock, as far as it is known
@@ -91,7 +92,7 @@ COMMENT ON FUNCTION o365_msgtrace._skip_run(o365_msgtrace.input, text) IS 'inter
  * last try it is taken for dead. If it was not, no harm is done: it will find
  * that it is no longer the current one, and stop.
  */
-CREATE FUNCTION o365_msgtrace._begin_run(this o365_msgtrace.input, last_try boolean)
+CREATE FUNCTION o365_msgtrace._begin_run(this o365_msgtrace.input, scheduled boolean, last_try boolean)
 RETURNS o365_msgtrace._progress
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -122,6 +123,7 @@ BEGIN
        SET state = 'lost', finished_at = clock_timestamp(), message = 'its backend ended before the run did'
      WHERE r.input_number = this.input_number AND r.state = 'running';
     progress.verdict := 'started';
+    progress.scheduled := scheduled;
     progress.done := '{}';
     progress.extra_windows := 0;
     progress.failures_in_a_row := 0;
@@ -134,4 +136,4 @@ BEGIN
     RETURN progress;
 END
 $$;
-COMMENT ON FUNCTION o365_msgtrace._begin_run(o365_msgtrace.input, boolean) IS 'internal: the first transaction of a run';
+COMMENT ON FUNCTION o365_msgtrace._begin_run(o365_msgtrace.input, boolean, boolean) IS 'internal: the first transaction of a run';

@@ -4,6 +4,17 @@
  * nothing and repeats nothing. The procedure only keeps the transactions apart.
  */
 
+-- What is said of a run whose time is over; NULL if it is not.
+CREATE FUNCTION o365_msgtrace._timeout_message(this o365_msgtrace.input)
+RETURNS text
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('the run of input "%s" took longer than its job_timeout, %s', (this).input_id, (this).job_timeout)
+     WHERE o365_msgtrace._job_timed_out()
+$$;
+COMMENT ON FUNCTION o365_msgtrace._timeout_message(o365_msgtrace.input) IS 'internal: the error of a run that was ended by its job_timeout';
+
 /*
  * A failed window is left out for the rest of the run, so that one page that
  * cannot be read does not keep the run from everything else. But it is no use to
@@ -18,9 +29,18 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF o365_msgtrace._job_timed_out() THEN
+        -- The timer has done its work and ends no further wait.
+        PERFORM set_config('lock_timeout', '10s', true);
+        detail := CASE WHEN progress.sqlstate IS NOT NULL THEN format('Before that: %s', progress.message) END;
+        message := o365_msgtrace._timeout_message(this);
+        hint := 'See o365_msgtrace.run_log for how long runs take; alter_input() changes job_timeout, and 0 is none.';
+        state := '57014';
+        progress.sqlstate := NULL;
+    END IF;
     PERFORM o365_msgtrace._count_scan(progress, o365_msgtrace._last_scan());
     -- The same key twice: once more, with one row taken of each.
-    IF state = '21000' AND NOT progress.guarded THEN
+    IF state = '21000' AND progress.span IS NOT NULL AND NOT progress.guarded THEN
         progress.guarded := true;
         RETURN progress;
     END IF;
@@ -34,7 +54,7 @@ BEGIN
            SET sqlstate = progress.sqlstate, message = progress.message, detail = progress.detail, hint = progress.hint
          WHERE r.run_id = progress.run_id;
     END IF;
-    progress.done := progress.done + tstzmultirange(progress.span);
+    progress.done := progress.done + coalesce(tstzmultirange(progress.span), '{}');
     progress.failures_in_a_row := progress.failures_in_a_row + 1;
     progress.stopped := progress.failures_in_a_row >= 3
         OR left(state, 2) NOT IN ('08', '21', '22', '23', 'HV', 'P0')
@@ -44,6 +64,33 @@ END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._note_failure(o365_msgtrace.input, o365_msgtrace._progress, text, text, text, text) IS
 'internal: record an error of a run';
+
+/*
+ * A run that is over before it has begun: something in its way was locked all
+ * the time. If that is the table of records, there is none of it.
+ */
+CREATE FUNCTION o365_msgtrace._note_no_beginning(this o365_msgtrace.input)
+RETURNS o365_msgtrace._progress
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    progress o365_msgtrace._progress;
+BEGIN
+    progress.verdict := 'failed';
+    progress.sqlstate := '57014';
+    progress.message := o365_msgtrace._timeout_message(this);
+    progress.hint := 'It waited for a lock before it could begin, see pg_locks.';
+    PERFORM set_config('lock_timeout', '1s', true);
+    INSERT INTO o365_msgtrace.run_record (input_number, state, finished_at, sqlstate, message, hint)
+    VALUES (this.input_number, 'failed', clock_timestamp(), progress.sqlstate, progress.message, progress.hint)
+    RETURNING run_id INTO progress.run_id;
+    RETURN progress;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN progress;
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._note_no_beginning(o365_msgtrace.input) IS 'internal: record a run that could not begin in its time';
 
 CREATE FUNCTION o365_msgtrace._end_run(this o365_msgtrace.input, progress o365_msgtrace._progress)
 RETURNS void
@@ -90,46 +137,92 @@ $$;
 COMMENT ON FUNCTION o365_msgtrace._set_transaction() IS 'internal: settings of each transaction of a run';
 
 /*
- * Neither SECURITY DEFINER nor a SET clause: either would forbid COMMIT. So each
- * transaction begins by pinning the search_path, before anything that could
- * depend on it, and by READ COMMITTED, whatever the session's default is: what
- * is read after waiting for the lock must be newer than the lock.
+ * What every procedure that commits asks first. NULL on a standby, which is no
+ * error: the same jobs are scheduled there, and do their work after a failover.
  */
-CREATE PROCEDURE o365_msgtrace.run(input_id text)
+CREATE FUNCTION o365_msgtrace._enter(procedure_name text, wanted_id text)
+RETURNS o365_msgtrace.input
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pg_is_in_recovery() THEN
+        RAISE WARNING 'input "%" was not run: the server is in recovery', wanted_id
+            USING DETAIL = 'A standby can be queried, but nothing can be written to it.',
+                HINT = 'Inputs run on the primary server.';
+        RETURN NULL;
+    END IF;
+    IF o365_msgtrace._in_transaction_block() THEN
+        RAISE EXCEPTION 'CALL o365_msgtrace.%() cannot run inside a transaction block', procedure_name
+            USING ERRCODE = 'active_sql_transaction',
+                DETAIL = 'It commits after each window that it has read.',
+                HINT = 'COMMIT or ROLLBACK first; a client in manual-commit mode must be in autocommit mode.';
+    END IF;
+    RETURN o365_msgtrace._own_input(wanted_id);
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._enter(text, text) IS 'internal: the input of this name, if it can be run here and now';
+
+-- Only with the record committed: the caller and pg_cron shall see the failure too.
+CREATE FUNCTION o365_msgtrace._raise_failure(this o365_msgtrace.input, progress o365_msgtrace._progress)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF progress.sqlstate IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = progress.sqlstate, MESSAGE = progress.message,
+            DETAIL = concat_ws(E'\n', progress.detail,
+                'Run ' || progress.run_id || format(' of input "%s" failed; what it had read before is committed.', this.input_id)),
+            HINT = coalesce(progress.hint, 'The next run reads what is missing; see o365_msgtrace.run_log.');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._raise_failure(o365_msgtrace.input, o365_msgtrace._progress) IS 'internal: raise the error that a run has recorded';
+
+/*
+ * The transactions of a run. Neither SECURITY DEFINER nor a SET clause: either
+ * would forbid COMMIT. So each transaction begins by pinning the search_path,
+ * before anything that could depend on it, and by READ COMMITTED, whatever the
+ * session's default is: what is read after waiting for the lock must be newer
+ * than the lock.
+ *
+ * COMMIT is refused in a block that catches errors, so there is one around each
+ * thing that a transaction does, and none around it. What _next_step() does
+ * stays when the reading fails.
+ */
+CREATE PROCEDURE o365_msgtrace._run(this o365_msgtrace.input, scheduled boolean, INOUT progress o365_msgtrace._progress)
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    this o365_msgtrace.input;
-    progress o365_msgtrace._progress;
     e_state text;
     e_message text;
     e_detail text;
     e_hint text;
 BEGIN
-    PERFORM o365_msgtrace._set_transaction();
-    IF pg_is_in_recovery() THEN
-        RAISE WARNING 'input "%" was not run: the server is in recovery', run.input_id
-            USING DETAIL = 'A standby can be queried, but nothing can be written to it.',
-                HINT = 'Inputs run on the primary server.';
-        RETURN;
-    END IF;
-    IF o365_msgtrace._in_transaction_block() THEN
-        RAISE EXCEPTION 'CALL o365_msgtrace.run() cannot run inside a transaction block'
-            USING ERRCODE = 'active_sql_transaction',
-                DETAIL = 'It commits after each window that it has read.',
-                HINT = 'COMMIT or ROLLBACK first; a client in manual-commit mode must be in autocommit mode.';
-    END IF;
-    this := o365_msgtrace._own_input(run.input_id);
-
+    PERFORM o365_msgtrace._arm_job_timeout(pg_catalog.date_part('epoch', this.job_timeout));
     FOR attempt IN 1..20 LOOP
         COMMIT;
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
         PERFORM o365_msgtrace._set_transaction();
-        progress := o365_msgtrace._begin_run(this, attempt = 20);
+        BEGIN
+            PERFORM o365_msgtrace._heed_job_timeout();
+            progress := o365_msgtrace._begin_run(this, scheduled, attempt = 20);
+            PERFORM o365_msgtrace._defer_job_timeout();
+        EXCEPTION WHEN query_canceled THEN
+            IF NOT o365_msgtrace._job_timed_out() THEN
+                RAISE;
+            END IF;
+            progress := o365_msgtrace._note_no_beginning(this);
+        END;
         EXIT WHEN progress.verdict <> 'wait';
-        PERFORM pg_sleep(0.01);
+        PERFORM pg_catalog.pg_sleep(0.01);
     END LOOP;
-    IF progress.verdict = 'skipped' THEN
+    IF progress.verdict <> 'started' THEN
+        PERFORM o365_msgtrace._arm_job_timeout(0);
+        COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+        PERFORM o365_msgtrace._set_transaction();
         RETURN;
     END IF;
 
@@ -137,14 +230,26 @@ BEGIN
         COMMIT;
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
         PERFORM o365_msgtrace._set_transaction();
-        progress := o365_msgtrace._next_step(this, progress);
-        EXIT WHEN progress.span IS NULL;
-        -- COMMIT is refused in a block that catches errors, so this one has the reading only.
         BEGIN
+            PERFORM o365_msgtrace._heed_job_timeout();
+            progress := o365_msgtrace._next_step(this, progress);
+            PERFORM o365_msgtrace._defer_job_timeout();
+        EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
+            GET STACKED DIAGNOSTICS e_state = RETURNED_SQLSTATE, e_message = MESSAGE_TEXT,
+                e_detail = PG_EXCEPTION_DETAIL, e_hint = PG_EXCEPTION_HINT;
+            progress.span := NULL;
+            progress := o365_msgtrace._note_failure(this, progress, e_state, e_message, e_detail, e_hint);
+        END;
+        EXIT WHEN progress.span IS NULL;
+        BEGIN
+            PERFORM o365_msgtrace._heed_job_timeout();
             PERFORM o365_msgtrace._check_source(this.source);
             PERFORM o365_msgtrace._check_pipeline(this);
             PERFORM o365_msgtrace._check_target(this);
             progress := o365_msgtrace._read_window(this, progress);
+            -- Here a deferred constraint of the target fails with a handler around it, and not in COMMIT.
+            SET CONSTRAINTS ALL IMMEDIATE;
+            PERFORM o365_msgtrace._defer_job_timeout();
         EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
             GET STACKED DIAGNOSTICS e_state = RETURNED_SQLSTATE, e_message = MESSAGE_TEXT,
                 e_detail = PG_EXCEPTION_DETAIL, e_hint = PG_EXCEPTION_HINT;
@@ -155,18 +260,32 @@ BEGIN
 
     IF progress.taken_over THEN
         RAISE WARNING 'run % of input "%" ends here: it is no longer the current one', progress.run_id, this.input_id;
-        RETURN;
+    ELSE
+        PERFORM o365_msgtrace._end_run(this, progress);
     END IF;
-    PERFORM o365_msgtrace._end_run(this, progress);
+    PERFORM o365_msgtrace._arm_job_timeout(0);
     COMMIT;
-    -- Only now, with the record committed: the caller and pg_cron shall see the failure too.
-    IF progress.sqlstate IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = progress.sqlstate, MESSAGE = progress.message,
-            DETAIL = pg_catalog.concat_ws(E'\n', progress.detail,
-                pg_catalog.format('Run %s of input "%s" failed; what it had read before is committed.', progress.run_id, this.input_id)),
-            HINT = coalesce(progress.hint, 'The next run reads what is missing; see o365_msgtrace.run_log.');
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+    PERFORM o365_msgtrace._set_transaction();
+END
+$$;
+COMMENT ON PROCEDURE o365_msgtrace._run(o365_msgtrace.input, boolean, o365_msgtrace._progress) IS
+'internal: a run, whose error is in its last argument and not raised';
+
+CREATE PROCEDURE o365_msgtrace.run(input_id text)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    this o365_msgtrace.input;
+    progress o365_msgtrace._progress;
+BEGIN
+    PERFORM o365_msgtrace._set_transaction();
+    this := o365_msgtrace._enter('run', run.input_id);
+    IF this.input_number IS NOT NULL THEN
+        CALL o365_msgtrace._run(this, false, progress);
+        PERFORM o365_msgtrace._raise_failure(this, progress);
     END IF;
 END
 $$;
 COMMENT ON PROCEDURE o365_msgtrace.run(text) IS
-'run an input once: read its poll window, then gaps, then what is to be settled, each window in a transaction of its own. Only the owner may, and not in a transaction block. A run that is already at work is left alone (a NOTICE, and "skipped" in run_log). An error is recorded in run_log, with what was read before it committed, and then raised. Errors: 42704 no such input, 42501 not its owner, 25001 in a transaction block, and those of the source and target';
+'run an input once: read its poll window, then gaps, then what is to be settled, each window in a transaction of its own. Only the owner may, and not in a transaction block. A run that is already at work is left alone (a NOTICE, and "skipped" in run_log). An error is recorded in run_log, with what was read before it committed, and then raised; so is the end of its job_timeout. Errors: 42704 no such input, 42501 not its owner, 25001 in a transaction block, 57014 longer than its job_timeout, and those of the source and target';

@@ -1,0 +1,151 @@
+# tests/t/075_runs.t
+#
+# What bounds a run, and what it tells: the job timeout, wherever the run waits;
+# messages and progress; runs that fill what was asked for by hand; and failures
+# that back off.
+
+use strict;
+use warnings;
+use utf8;
+
+use Test::More;
+
+use MsgTrace::Cluster;
+use MsgTrace::Service;
+
+my $service = MsgTrace::Service->start(
+	now => '2026-05-20T12:00:00Z',
+	rows_per_day => 8000,
+	quota => 0);
+my $node = MsgTrace::Cluster->start(preload => 'o365_msgtrace');
+$node->create_server($service, page_size => 200);
+$node->sql(<<'SQL');
+CREATE ROLE regress_owner LOGIN;
+GRANT USAGE ON SCHEMA o365_msgtrace, mail TO regress_owner;
+GRANT SELECT ON ALL TABLES IN SCHEMA mail TO regress_owner;
+CREATE SCHEMA archive AUTHORIZATION regress_owner;
+CREATE SCHEMA truth;
+SQL
+my %owner = (user => 'regress_owner');
+my $run = "CALL o365_msgtrace.run('contoso')";
+my $columns = 'message_trace_id, message_id, received, sender_address, recipient_address, subject,'
+  . ' status, size, from_ip, to_ip';
+$node->sql("SELECT o365_msgtrace.create_input('contoso', 'mail.message_trace', 'archive.contoso', poll_interval => 60)", %owner);
+
+sub last_run
+{
+	my ($expression) = @_;
+	return $node->sql("SELECT $expression FROM o365_msgtrace.run_log ORDER BY run_id DESC LIMIT 1", %owner);
+}
+
+sub coverage
+{
+	my ($expression) = @_;
+	return $node->sql("SELECT $expression FROM o365_msgtrace.coverage WHERE input_id = 'contoso'", %owner);
+}
+
+sub alter
+{
+	my ($settings) = @_;
+	$node->sql("SELECT o365_msgtrace.alter_input('contoso', $settings)", %owner);
+	return;
+}
+
+# Nothing is settled for good and all, and nothing was read.
+sub forget
+{
+	my ($wanted) = @_;
+	$node->sql(<<"SQL");
+TRUNCATE archive.contoso;
+UPDATE o365_msgtrace.ledger
+   SET wanted = '$wanted', covered = '{}', settled = '{}', absent_once = '{}', absent_twice = '{}', flagged = '{}'
+SQL
+	return;
+}
+
+# ---- the job timeout ---------------------------------------------------------------------
+
+# A run ends by its timeout, and says so in its record and to its caller.
+sub ends_in_time
+{
+	my ($name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $session = $node->session(%owner);
+	my $error = $session->sql_error($run);
+	is($error->{sqlstate}, '57014', "$name: the run is ended");
+	like($error->{message}, qr/^the run of input "contoso" took longer than its job_timeout, 00:00:01/, 'by its job_timeout');
+	like($error->{detail}, qr/Run \d+ of input "contoso" failed/, 'it has a record');
+	is(last_run('state, sqlstate, finished_at IS NOT NULL'), 'failed|57014|t', 'that says failed');
+	is($session->sql('SELECT pg_sleep(1.2)'), '', 'the session goes on, and no timer with it');
+	$session->quit;
+	return;
+}
+
+alter("job_timeout => '1s'");
+$service->fault({ on => 'list', fault => 'hang', where => 'headers', count => 50 });
+ends_in_time('a service that does not answer');
+$service->clear_faults;
+
+{
+	my $session = $node->session;
+	$session->sql('BEGIN; LOCK TABLE archive.contoso');
+	ends_in_time('a lock on the target');
+	$session->sql('ROLLBACK; BEGIN; LOCK TABLE o365_msgtrace.ledger');
+	ends_in_time('a lock on the ledger');
+	$session->sql('ROLLBACK; BEGIN; LOCK TABLE o365_msgtrace.run_record');
+	my $error = $node->sql_error($run, %owner);
+	is($error->{sqlstate}, '57014', 'a run that waits before it has a record is ended');
+	like($error->{message}, qr/took longer than its job_timeout/, 'by its job_timeout, too');
+	unlike($error->{detail}, qr/Run/, 'and names none');
+	$session->sql('ROLLBACK');
+	$session->quit;
+}
+
+$node->sql("ALTER SERVER tenant OPTIONS (SET quota_requests '1', ADD quota_window '1h')");
+ends_in_time('a budget that is used up');
+$node->sql("ALTER SERVER tenant OPTIONS (SET quota_requests '0', DROP quota_window)");
+
+$node->sql(<<'SQL', %owner);
+CREATE FUNCTION archive.dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(100); RETURN NULL; END $$;
+CREATE TRIGGER dawdle AFTER INSERT ON archive.contoso EXECUTE FUNCTION archive.dawdle();
+SQL
+ends_in_time('a trigger that dawdles');
+$node->sql(<<'SQL', %owner);
+CREATE OR REPLACE FUNCTION archive.dawdle() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_sleep(100);
+    RETURN NULL;
+EXCEPTION WHEN query_canceled THEN
+    RETURN NULL;
+END
+$$;
+SQL
+ends_in_time('a trigger that takes the cancel for its own');
+$node->sql(<<'SQL', %owner);
+DROP TRIGGER dawdle ON archive.contoso;
+CREATE OR REPLACE FUNCTION archive.dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(100); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON archive.contoso DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION archive.dawdle();
+SQL
+forget('{[2026-05-20 11:00Z, 2026-05-20 11:30Z)}');
+ends_in_time('a trigger that would have waited for COMMIT');
+is($node->sql('SELECT count(*) FROM archive.contoso'), '0', 'and nothing of that window stays');
+$node->sql('DROP TRIGGER dawdle ON archive.contoso', %owner);
+
+# A user's cancel is a user's cancel, and a run in time knows nothing of a timer.
+alter("job_timeout => '1h'");
+$service->fault({ on => 'list', fault => 'hang', where => 'headers', count => 50 });
+{
+	my $session = $node->session(%owner);
+	$session->send($run);
+	$session->cancel;
+	like($session->receive, qr/57014: canceling statement due to user request/, 'a cancel by hand is told from it');
+	$session->quit;
+}
+$service->clear_faults;
+alter("job_timeout => '0'");
+$node->sql($run, %owner);
+is(last_run('state'), 'succeeded', 'without a timeout a run goes to its end');
+is(coverage('isempty(missing)'), 't', 'and leaves nothing out');
+
+done_testing();
