@@ -123,7 +123,7 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     this o365_msgtrace.input := o365_msgtrace._own_input('existing');
-    progress o365_msgtrace._progress := o365_msgtrace._begin_run(this, true);
+    progress o365_msgtrace._progress := o365_msgtrace._begin_run(this, false, true);
 BEGIN
     UPDATE o365_msgtrace.ledger SET wanted = tstzmultirange(tstzrange(now() - interval '2 days', now())) WHERE input_number = this.input_number;
     progress.started_at := started;

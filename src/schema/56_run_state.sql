@@ -78,9 +78,13 @@ RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    run_id bigint;
 BEGIN
-    INSERT INTO o365_msgtrace.run_record (input_number, state, finished_at, message)
-    VALUES (this.input_number, 'skipped', clock_timestamp(), reason);
+    INSERT INTO o365_msgtrace.run_record AS r (input_number, state, finished_at, message)
+    VALUES (this.input_number, 'skipped', clock_timestamp(), reason)
+    RETURNING r.run_id INTO run_id;
+    PERFORM o365_msgtrace._log_message(this, run_id, 'info', 'skipped: ' || reason);
     RAISE NOTICE 'input "%" was skipped: %', this.input_id, reason;
 END
 $$;
@@ -133,6 +137,7 @@ BEGIN
     SELECT l.clock_offset INTO progress.clock_offset FROM o365_msgtrace.ledger l WHERE l.input_number = this.input_number;
     INSERT INTO o365_msgtrace.run_record (input_number, state) VALUES (this.input_number, 'running')
     RETURNING run_id, started_at INTO progress.run_id, progress.started_at;
+    PERFORM o365_msgtrace._log_message(this, progress.run_id, 'info', CASE WHEN scheduled THEN 'began as scheduled' ELSE 'began by hand' END);
     RETURN progress;
 END
 $$;

@@ -222,6 +222,7 @@ DECLARE
     settle_before timestamptz := o365_msgtrace._whole_second(
         o365_msgtrace._earlier(report.service_time_at_start, this.settle_after));
     ledger o365_msgtrace.ledger;
+    rows_absent boolean;
 BEGIN
     IF NOT isempty(asked) AND report.complete IS NOT TRUE THEN
         RAISE EXCEPTION 'the service''s answer was not read to its end'
@@ -232,8 +233,8 @@ BEGIN
 
     -- Others may add to what is wanted while we read: not before now is it time to look.
     SELECT * INTO ledger FROM o365_msgtrace.ledger l WHERE l.input_number = this.input_number FOR UPDATE;
-    ledger := o365_msgtrace._after_reading(ledger, asked, settle_before,
-                  o365_msgtrace._rows_absent(this, ledger, asked, settle_before, report.rows));
+    rows_absent := o365_msgtrace._rows_absent(this, ledger, asked, settle_before, report.rows);
+    ledger := o365_msgtrace._after_reading(ledger, asked, settle_before, rows_absent);
     progress.clock_offset := o365_msgtrace._learn_clock(progress, report.service_time_at_start);
     -- The service's time ends where it clamped the window: nothing is wanted from beyond that yet.
     IF upper(asked) < upper(progress.span) THEN
@@ -260,6 +261,7 @@ BEGIN
        SET windows = r.windows + CASE WHEN isempty(asked) THEN 0 ELSE 1 END, rows_in = r.rows_in + coalesce(report.rows, 0),
            rows_new = r.rows_new + _book_window.rows_new, rows_changed = r.rows_changed + _book_window.rows_changed
      WHERE r.run_id = progress.run_id;
+    PERFORM o365_msgtrace._say_window(this, progress, report, rows_new, rows_changed, rows_absent);
 
     progress.done := progress.done + tstzmultirange(progress.span);
     progress.failures_in_a_row := 0;

@@ -59,6 +59,7 @@ BEGIN
     progress.stopped := progress.failures_in_a_row >= 3
         OR left(state, 2) NOT IN ('08', '21', '22', '23', 'HV', 'P0')
         OR state IN ('08001', '08004');
+    PERFORM o365_msgtrace._say_failure(this, progress, state, message, detail, hint);
     RETURN progress;
 END
 $$;
@@ -99,15 +100,22 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     run o365_msgtrace.run_record;
+    counts text;
 BEGIN
     UPDATE o365_msgtrace.run_record r
        SET state = CASE WHEN progress.sqlstate IS NULL THEN 'succeeded' ELSE 'failed' END,
            finished_at = clock_timestamp()
      WHERE r.run_id = progress.run_id AND r.state = 'running'
     RETURNING r.* INTO run;
-    IF FOUND AND run.state = 'succeeded' THEN
-        RAISE NOTICE 'input "%": read % rows in % windows (% new, % changed), % requests',
-            this.input_id, run.rows_in, run.windows, run.rows_new, run.rows_changed, run.requests;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    counts := format('read %s rows in %s windows (%s new, %s changed), %s requests',
+                     run.rows_in, run.windows, run.rows_new, run.rows_changed, run.requests);
+    PERFORM o365_msgtrace._log_message(this, run.run_id, 'info', run.state || ': ' || counts);
+    PERFORM o365_msgtrace._trim_messages(this);
+    IF run.state = 'succeeded' THEN
+        RAISE NOTICE 'input "%": %', this.input_id, counts;
     END IF;
 END
 $$;
@@ -272,7 +280,7 @@ $$;
 COMMENT ON PROCEDURE o365_msgtrace._run(o365_msgtrace.input, boolean, o365_msgtrace._progress) IS
 'internal: a run, whose error is in its last argument and not raised';
 
-CREATE PROCEDURE o365_msgtrace.run(input_id text)
+CREATE PROCEDURE o365_msgtrace.run(input_id text, scheduled boolean DEFAULT false)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -282,10 +290,10 @@ BEGIN
     PERFORM o365_msgtrace._set_transaction();
     this := o365_msgtrace._enter('run', run.input_id);
     IF this.input_number IS NOT NULL THEN
-        CALL o365_msgtrace._run(this, false, progress);
+        CALL o365_msgtrace._run(this, coalesce(run.scheduled, false), progress);
         PERFORM o365_msgtrace._raise_failure(this, progress);
     END IF;
 END
 $$;
-COMMENT ON PROCEDURE o365_msgtrace.run(text) IS
-'run an input once: read its poll window, then gaps, then what is to be settled, each window in a transaction of its own. Only the owner may, and not in a transaction block. A run that is already at work is left alone (a NOTICE, and "skipped" in run_log). An error is recorded in run_log, with what was read before it committed, and then raised; so is the end of its job_timeout. Errors: 42704 no such input, 42501 not its owner, 25001 in a transaction block, 57014 longer than its job_timeout, and those of the source and target';
+COMMENT ON PROCEDURE o365_msgtrace.run(text, boolean) IS
+'run an input once, by hand, or with scheduled => true for a scheduler: read its poll window, then gaps, then what is to be settled, each window in a transaction of its own. By hand it tells of each window by a NOTICE. Only the owner may, and not in a transaction block. A run that is already at work is left alone (a NOTICE, and "skipped" in run_log). An error is recorded in run_log, with what was read before it committed, and then raised; so is the end of its job_timeout. Errors: 42704 no such input, 42501 not its owner, 25001 in a transaction block, 57014 longer than its job_timeout, and those of the source and target';

@@ -97,7 +97,7 @@ DECLARE
     this o365_msgtrace.input := o365_msgtrace._own_input(schedule.input_id);
     cron_schedule text := o365_msgtrace._cron_schedule(this.input_id, this.poll_interval);
     -- The only statement of its job: a CALL that commits must be.
-    command text := format('CALL o365_msgtrace.run(%L)', this.input_id);
+    command text := format('CALL o365_msgtrace.run(%L, scheduled => true)', this.input_id);
 BEGIN
     PERFORM o365_msgtrace._check_scheduler(this, command);
     EXECUTE 'SELECT cron.schedule($1, $2, $3)'

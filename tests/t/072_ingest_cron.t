@@ -54,7 +54,7 @@ like($node->sql("SELECT o365_msgtrace.schedule('hourly')", %owner), qr{^[1-5]?\d
 is(
 	$node->sql("SELECT jobname = 'o365:' || (SELECT oid FROM pg_database WHERE datname = current_database()) || ':1', command, database, username"
 		  . " FROM cron.job WHERE jobid = (SELECT min(jobid) FROM cron.job)"),
-	"t|CALL o365_msgtrace.run('it''s good')|postgres|regress_owner",
+	"t|CALL o365_msgtrace.run('it''s good', scheduled => true)|postgres|regress_owner",
 	'the job is what it should be');
 $node->sql("SELECT o365_msgtrace.schedule('quarter')", %owner);
 is($node->sql('SELECT count(*) FROM cron.job'), '4', 'scheduling twice makes one job');
@@ -101,7 +101,7 @@ my ($statement) = $error->{hint} =~ /(SELECT cron\..*;)/;
 $node->sql($statement);
 is(
 	$node->sql("SELECT database, username, command FROM cron.job WHERE database = 'elsewhere'"),
-	"elsewhere|postgres|CALL o365_msgtrace.run('far')",
+	"elsewhere|postgres|CALL o365_msgtrace.run('far', scheduled => true)",
 	'the statement in the hint schedules it there');
 
 done_testing();

@@ -148,4 +148,69 @@ $node->sql($run, %owner);
 is(last_run('state'), 'succeeded', 'without a timeout a run goes to its end');
 is(coverage('isempty(missing)'), 't', 'and leaves nothing out');
 
+# ---- messages ----------------------------------------------------------------------------------
+
+sub said
+{
+	my ($expression, $where) = @_;
+	return $node->sql(
+		"SELECT $expression FROM o365_msgtrace.run_message m WHERE run_id = (SELECT max(run_id) FROM o365_msgtrace.run_log) AND $where",
+		%owner);
+}
+
+forget('{[2026-05-18 00:00Z, 2026-05-20 11:00Z)}');
+my $notices = $node->messages($run, %owner);
+my @of_windows = $notices =~ /NOTICE:  \w+: input "contoso": (?:poll|gap|settle) window from 2026-05-\d\d [\d:]+ to 2026-05-\d\d [\d:]+ UTC: \d+ rows \(\d+ new, 0 changed\), \d+ requests/g;
+cmp_ok(scalar @of_windows, '>', 3, 'a run by hand tells of windows');
+is(scalar @of_windows, last_run('windows'), 'of each one');
+like($notices, qr/input "contoso": read \d+ rows in \d+ windows.*\z/s, 'and at the end of all');
+is(said("string_agg(level || ' ' || split_part(message, ' ', 1), ', ' ORDER BY message_id)", 'true'), 'info began, info succeeded:', 'begin and end are kept');
+
+alter("log_level => 'debug'");
+forget('{[2026-05-18 00:00Z, 2026-05-20 11:00Z)}');
+$notices = $node->messages("CALL o365_msgtrace.run('contoso', scheduled => true)", %owner);
+is(scalar(() = $notices =~ /window from/g), 0, 'a scheduled run does not');
+like($notices, qr/read \d+ rows/, 'but of its end');
+is(said('count(*)', "level = 'debug' AND window_start < window_end"), last_run('windows'), 'log_level debug keeps each window');
+is(said('count(*)', "message = 'began as scheduled'"), '1', 'how it began is told');
+
+# A window that fails, and the rest that does not.
+forget('{[2026-05-18 00:00Z, 2026-05-20 11:00Z)}');
+alter("log_level => 'warn'");
+$node->sql("ALTER SERVER tenant OPTIONS (ADD max_retries '0')");
+$service->fault({ on => 'list', fault => 'cut', after => 100, count => 1 });
+$notices = $node->messages($run, %owner);
+$service->clear_faults;
+$node->sql('ALTER SERVER tenant OPTIONS (DROP max_retries)');
+like($notices, qr/NOTICE:  \w+: input "contoso": poll window from [^\n]+ UTC failed: /, 'a window that failed is told of while the run goes on');
+is(said("string_agg(level, ' ')", 'true'), 'error', 'log_level warn keeps that only');
+is(
+	$node->sql(
+		'SELECT m.message = r.message AND m.sqlstate = r.sqlstate AND m.window_end > m.window_start'
+		  . ' FROM o365_msgtrace.run_message m JOIN o365_msgtrace.run_log r USING (run_id) ORDER BY message_id DESC LIMIT 1',
+		%owner),
+	't', 'with its code and its window');
+alter("log_level => 'error'");
+$node->sql($run, %owner);
+is(said('count(*)', 'true'), '0', 'log_level error keeps nothing of a run that succeeds');
+
+
+$node->sql("ALTER SERVER tenant OPTIONS (ADD on_bad_row 'reject')");
+alter("log_level => 'warn'");
+$service->fault({ on => 'list', fault => 'bad_row', kind => 'garbage_time', count => 1 });
+$node->sql($run, %owner);
+like(said("string_agg(level || ' ' || message, ',')", 'true'), qr/^warn 1 records could not be read/, 'records that could not be read are a warning');
+$node->sql('ALTER SERVER tenant OPTIONS (DROP on_bad_row)');
+
+alter("log_level => 'info'");
+$node->sql(<<'SQL', %owner);
+INSERT INTO o365_msgtrace.run_message (input_id, run_id, level, message)
+SELECT 'contoso', (SELECT max(run_id) FROM o365_msgtrace.run_record), 'info', 'old' FROM generate_series(1, 10500)
+SQL
+$node->sql($run, %owner);
+is($node->sql('SELECT count(*) FROM o365_msgtrace.run_message', %owner), '10000', 'the latest ten thousand are kept');
+is($node->sql("SELECT count(*) FROM o365_msgtrace.run_message WHERE message <> 'old'", %owner), '2', 'and not the oldest');
+$node->sql('CREATE ROLE regress_other LOGIN; GRANT USAGE ON SCHEMA o365_msgtrace TO regress_other');
+is($node->sql('SELECT count(*) FROM o365_msgtrace.run_message', user => 'regress_other'), '0', 'others see none of them');
+
 done_testing();
