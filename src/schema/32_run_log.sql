@@ -18,6 +18,8 @@ CREATE TABLE o365_msgtrace.run_record (
     window_start timestamptz,
     window_end timestamptz,
     windows bigint NOT NULL DEFAULT 0,
+    windows_left bigint,
+    last_window_at timestamptz,
     rows_in bigint NOT NULL DEFAULT 0,
     rows_new bigint NOT NULL DEFAULT 0,
     rows_changed bigint NOT NULL DEFAULT 0,

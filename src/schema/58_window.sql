@@ -43,10 +43,18 @@ DECLARE
     poll tstzrange := o365_msgtrace._poll_window(this.date_range_start, this.date_range_end,
                                                  progress.started_at + progress.clock_offset);
     ledger o365_msgtrace.ledger;
+    held tstzrange;
+    settle_before timestamptz;
+    length interval;
 BEGIN
     progress.span := NULL;
     IF NOT o365_msgtrace._is_current(this, progress) THEN
         progress.taken_over := true;
+        RETURN progress;
+    END IF;
+    -- What would be read now by settings of before must not count as read by those of now.
+    IF NOT EXISTS (SELECT FROM o365_msgtrace.input i WHERE i.input_number = this.input_number AND i IS NOT DISTINCT FROM this) THEN
+        PERFORM o365_msgtrace._say(this, progress, 'info', 'it was changed: this run ends, and the next one goes on');
         RETURN progress;
     END IF;
 
@@ -62,12 +70,12 @@ BEGIN
     SELECT * INTO ledger FROM o365_msgtrace.ledger l WHERE l.input_number = this.input_number;
     progress.density := o365_msgtrace._expected_density(ledger.density, this.source);
     -- Two seconds less are due than are old enough: what the clocks differ by shall leave no splinter.
+    held := o365_msgtrace._held(o365_msgtrace._api(this.source), service_time);
+    settle_before := o365_msgtrace._whole_second(o365_msgtrace._earlier(service_time - interval '2 seconds', this.settle_after));
+    length := o365_msgtrace._window_length(progress.density, o365_msgtrace._page_size(this.source),
+                                           o365_msgtrace._requests_left(this, progress));
     SELECT w.kind, w.span INTO progress.kind, progress.span
-      FROM o365_msgtrace._next_window(ledger, poll,
-               o365_msgtrace._held(o365_msgtrace._api(this.source), service_time),
-               o365_msgtrace._whole_second(o365_msgtrace._earlier(service_time - interval '2 seconds', this.settle_after)), progress.done,
-               o365_msgtrace._window_length(progress.density, o365_msgtrace._page_size(this.source),
-                                            o365_msgtrace._requests_left(this, progress))) w;
+      FROM o365_msgtrace._next_window(ledger, poll, held, settle_before, progress.done, length) w;
 
     -- When the next run is due, leave the rest to it: it polls first.
     IF progress.kind <> 'poll' AND progress.extra_windows > 0
@@ -77,6 +85,7 @@ BEGIN
     IF o365_msgtrace._requests_left(this, progress) <= 0 THEN
         progress.span := NULL;
     END IF;
+    PERFORM o365_msgtrace._note_windows_left(progress, ledger, held, settle_before, length);
     progress.former_scan := o365_msgtrace._last_scan();
     progress.reading_since := clock_timestamp();
     RETURN progress;
@@ -259,7 +268,8 @@ BEGIN
     PERFORM o365_msgtrace._count_scan(progress, report);
     UPDATE o365_msgtrace.run_record r
        SET windows = r.windows + CASE WHEN isempty(asked) THEN 0 ELSE 1 END, rows_in = r.rows_in + coalesce(report.rows, 0),
-           rows_new = r.rows_new + _book_window.rows_new, rows_changed = r.rows_changed + _book_window.rows_changed
+           rows_new = r.rows_new + _book_window.rows_new, rows_changed = r.rows_changed + _book_window.rows_changed,
+           last_window_at = clock_timestamp()
      WHERE r.run_id = progress.run_id;
     PERFORM o365_msgtrace._say_window(this, progress, report, rows_new, rows_changed, rows_absent);
 

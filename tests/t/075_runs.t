@@ -213,4 +213,47 @@ is($node->sql("SELECT count(*) FROM o365_msgtrace.run_message WHERE message <> '
 $node->sql('CREATE ROLE regress_other LOGIN; GRANT USAGE ON SCHEMA o365_msgtrace TO regress_other');
 is($node->sql('SELECT count(*) FROM o365_msgtrace.run_message', user => 'regress_other'), '0', 'others see none of them');
 
+# ---- progress ------------------------------------------------------------------------------------
+
+# Waits until a run of this session has committed so many windows.
+sub begin_run
+{
+	my ($windows, $statement) = @_;
+	my $session = $node->session(%owner);
+	$session->send($statement // $run);
+	$node->wait_until(
+		"SELECT EXISTS (SELECT FROM o365_msgtrace.run_record WHERE pid = $session->{pid} AND windows >= $windows)");
+	return $session;
+}
+
+sub progress
+{
+	my ($expression, %how) = @_;
+	return $node->sql("SELECT $expression FROM o365_msgtrace.run_progress", %owner, %how);
+}
+
+is(progress('count(*)'), '0', 'no run is at work');
+forget('{[2026-05-06 00:00Z, 2026-05-20 11:00Z)}');
+$service->settings(page_delay => 20);
+{
+	my $session = begin_run(2);
+	my $first = progress("windows >= 2 AND windows_left > 5 AND rows_in > 0 AND requests > 0 AND rows_per_second > 0"
+		  . " AND estimated_end > now() AND running_for > '0' AND times_out_at IS NULL AND input_id = 'contoso' AND pid = $session->{pid}");
+	is($first, 't', 'a run at work tells what it has done and what it has left');
+	is(progress('count(*)', user => 'regress_other'), '0', 'to its owner only');
+	# An input is not read on by settings that it has no longer.
+	$node->sql("UPDATE o365_msgtrace.input SET tags = '{changed}'");
+	like($session->receive, qr/it was changed: this run ends, and the next one goes on/, 'a run of an input that was changed ends');
+	is(last_run('state'), 'succeeded', 'in good order');
+	is(coverage('isempty(missing)'), 'f', 'before it has read all');
+	$session->quit;
+}
+$service->settings(page_delay => 0);
+$node->sql($run, %owner);
+is(coverage('isempty(missing)'), 't', 'the next run has read the rest');
+is(
+	$node->sql('SELECT windows_left FROM o365_msgtrace.run_record ORDER BY run_id DESC LIMIT 1'),
+	'0', 'a run that has read all has nothing left');
+is(progress('count(*)'), '0', 'and is in progress no more');
+
 done_testing();
