@@ -256,4 +256,101 @@ is(
 	'0', 'a run that has read all has nothing left');
 is(progress('count(*)'), '0', 'and is in progress no more');
 
+# ---- backfill --------------------------------------------------------------------------------------
+
+# The target holds what the ledger says is covered, and no row beside.
+sub ledger_is_true
+{
+	my ($name) = @_;
+	my $covered = coverage('covered');
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return $node->same_rows(
+		$name,
+		"SELECT $columns FROM archive.contoso",
+		"SELECT $columns FROM truth.rows WHERE '$covered'::tstzmultirange @> received");
+}
+
+$node->load_truth($service, 'truth.rows', '2026-02-19T00:00:00Z', '2026-05-20T12:00:00Z');
+forget('{}');
+$node->sql('UPDATE o365_msgtrace.ledger SET density = NULL');
+$notices = $node->messages("CALL o365_msgtrace.backfill('contoso', '2026-05-16 00:00Z', '2026-05-17 00:00Z')", %owner);
+like($notices, qr/input "contoso": all from 2026-05-16 00:00:00 to 2026-05-17 00:00:00 UTC has been read/, 'a backfill says when all is read');
+is(
+	coverage("wanted = '{[2026-05-16 00:00Z, 2026-05-17 00:00Z), [2026-05-20 11:00Z, 2026-05-20 11:59:59Z)}' AND covered = wanted"),
+	't', 'that, the poll window and nothing between is wanted and covered');
+ledger_is_true('and it is there');
+
+$service->clear_requests;
+$node->sql("CALL o365_msgtrace.backfill('contoso', '2026-05-16 06:00Z', '2026-05-16 12:00Z')", %owner);
+is(scalar(grep { $_->{query} =~ /2026-05-16/ } $service->list_requests), 0, 'what was read is not read again');
+
+# Longer than one interval: run after run, each of which polls.
+alter("poll_interval => 1");
+$service->settings(page_delay => 20);
+{
+	my $session = begin_run(3, "CALL o365_msgtrace.backfill('contoso', '2026-05-06 00:00Z', '2026-05-16 00:00Z')");
+	$session->cancel;
+	like($session->receive, qr/57014/, 'a backfill can be cancelled');
+	$session->quit;
+	ledger_is_true('with a ledger that is true');
+	is(coverage("wanted @> tstzrange('2026-05-06 00:00Z', '2026-05-17 00:00Z')"), 't', 'what it was for stays wanted');
+	is(coverage('isempty(missing)'), 'f', 'and is not all there');
+}
+$service->settings(page_delay => 0);
+alter("max_requests => 12");
+$notices = $node->messages("CALL o365_msgtrace.backfill('contoso', '2026-05-06 00:00Z', '2026-05-16 00:00Z')", %owner);
+like($notices, qr/not all of the backfill has been read yet/, 'it heeds max_requests and says that it is not done');
+alter("max_requests => 0");
+$node->sql($run, %owner);
+is(coverage('isempty(missing)'), 't', 'a run goes on where it ended');
+ledger_is_true('exactly');
+
+# In the order of expiry, and not beyond what the service has.
+$service->clear_requests;
+$notices = $node->messages("CALL o365_msgtrace.backfill('contoso', '2026-01-01 00:00Z', '2026-02-20 00:00Z')", %owner);
+like($notices, qr/WARNING:  \w+: mail received before 2026-02-19 00:00:00 UTC can no longer be had/, 'what is gone is said');
+is(coverage('isempty(expired)'), 't', 'and not wanted');
+is(coverage("covered @> tstzrange('2026-02-19 00:00Z', '2026-02-20 00:00Z')"), 't', 'the rest is read');
+ledger_is_true('that is there');
+my $error = $node->sql_error("CALL o365_msgtrace.backfill('contoso', '2026-05-16', '2026-05-15')", %owner);
+is($error->{sqlstate}, '22023', 'since is before until');
+$error = $node->sql_error("BEGIN; CALL o365_msgtrace.backfill('contoso', '2026-05-16')", %owner);
+like($error->{message}, qr/CALL o365_msgtrace.backfill\(\) cannot run inside a transaction block/, 'a backfill commits');
+is($node->sql_error("CALL o365_msgtrace.backfill('contoso', '2026-05-16')")->{sqlstate}, '42501', 'it is its owner\'s');
+$service->fault({ on => 'list', fault => 'status', status => 403, count => 50 });
+$error = $node->sql_error("CALL o365_msgtrace.backfill('contoso', '2026-03-01', '2026-03-02')", %owner);
+like($error->{detail}, qr/Run \d+ of input "contoso" failed/, 'an error ends it and is raised');
+$service->clear_faults;
+$node->sql($run, %owner);
+
+# A run that is as old as poll_interval leaves the rest to the next one, which polls first.
+$node->sql("ALTER TABLE o365_msgtrace.run_record ALTER started_at SET DEFAULT clock_timestamp() - interval '1 hour'");
+my $runs_before = $node->sql('SELECT count(*) FROM o365_msgtrace.run_record');
+$node->sql("CALL o365_msgtrace.backfill('contoso', '2026-04-01', '2026-04-03')", %owner);
+$node->sql('ALTER TABLE o365_msgtrace.run_record ALTER started_at SET DEFAULT clock_timestamp()');
+cmp_ok($node->sql('SELECT count(*) FROM o365_msgtrace.run_record') - $runs_before, '>', 3, 'a long backfill is several runs');
+is(last_run('windows'), '2', 'each reads the poll window and more');
+is(coverage("covered @> tstzrange('2026-04-01', '2026-04-03')"), 't', 'until all is read');
+
+# ---- to read again -------------------------------------------------------------------------------------
+
+$node->sql("DELETE FROM archive.contoso WHERE received >= '2026-05-16 03:00Z' AND received < '2026-05-16 04:00Z'", %owner);
+is(
+	$node->sql("SELECT o365_msgtrace.reset_coverage('contoso', '[2026-05-16 03:00Z, 2026-05-16 04:00Z)') = '{[2026-05-16 03:00Z, 2026-05-16 04:00Z)}'", %owner),
+	't', 'what is to be read again is returned');
+is(coverage("missing = '{[2026-05-16 03:00Z, 2026-05-16 04:00Z)}' AND NOT settled @> '2026-05-16 03:30Z'::timestamptz"), 't', 'that is missing now');
+$node->sql($run, %owner);
+is(coverage('isempty(missing)'), 't', 'the next run reads it');
+ledger_is_true('and all is there again');
+is($node->sql_error("SELECT o365_msgtrace.reset_coverage('contoso')")->{sqlstate}, '42501', 'only the owner may');
+$node->sql("SELECT o365_msgtrace.reset_coverage('contoso')", %owner);
+is(coverage('isempty(covered) AND isempty(settled) AND missing = wanted'), 't', 'without a range it is all');
+$service->set_clock(now => '2026-05-22T12:00:00Z');
+$node->sql($run, %owner);
+$service->set_clock(now => '2026-08-18T12:00:00Z');
+$node->sql($run, %owner);
+my $lost = coverage('expired');
+like($node->messages("SELECT o365_msgtrace.reset_coverage('contoso')", %owner), qr/was reset as far as it can be read again/, 'what is no longer held');
+is(coverage('expired'), $lost, 'counts as read for ever');
+
 done_testing();
