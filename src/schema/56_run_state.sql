@@ -72,6 +72,44 @@ AS $$
 $$;
 COMMENT ON FUNCTION o365_msgtrace._reason_to_skip(o365_msgtrace.input) IS 'internal: why an input does not run';
 
+/*
+ * How long after the last of so many failures in a row an input is tried again:
+ * at the next poll after one, then after two, four and more intervals, up to an
+ * hour. Half a minute less, since no scheduler is on time to the second.
+ */
+CREATE FUNCTION o365_msgtrace._back_off(failures bigint, poll_interval integer)
+RETURNS interval
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN failures < 2 THEN interval '0'
+           ELSE make_interval(mins => least(poll_interval * (1 << least(failures - 1, 6)::integer), greatest(60, poll_interval)))
+                - interval '30 seconds' END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._back_off(bigint, integer) IS 'internal: how long an input that fails is left alone';
+
+/*
+ * Why a scheduled run of an input comes too early; NULL if it does not. Failures
+ * count as long as they are all of a run: where a run reads what it can and
+ * fails at one window, waiting would only make what is read late.
+ */
+CREATE FUNCTION o365_msgtrace._reason_to_back_off(this o365_msgtrace.input)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('it has failed %s times in a row, and is tried again after %s UTC', b.failures, o365_msgtrace._utc(b.until))
+      FROM (SELECT count(*) AS failures,
+                   max(r.started_at) + o365_msgtrace._back_off(count(*), (this).poll_interval) AS until
+              FROM o365_msgtrace.run_record r
+             WHERE r.input_number = (this).input_number AND r.state IN ('failed', 'lost')
+               AND r.run_id > coalesce((SELECT max(g.run_id) FROM o365_msgtrace.run_record g
+                                         WHERE g.input_number = (this).input_number
+                                           AND (g.state = 'succeeded' OR g.windows > 0)), 0)) b
+     WHERE clock_timestamp() < b.until
+$$;
+COMMENT ON FUNCTION o365_msgtrace._reason_to_back_off(o365_msgtrace.input) IS 'internal: why a scheduled run does not begin after failures';
+
 -- A run that did not begin: no error, since for a scheduler nothing is wrong.
 CREATE FUNCTION o365_msgtrace._skip_run(this o365_msgtrace.input, reason text)
 RETURNS void
@@ -126,6 +164,12 @@ BEGIN
     UPDATE o365_msgtrace.run_record r
        SET state = 'lost', finished_at = clock_timestamp(), message = 'its backend ended before the run did'
      WHERE r.input_number = this.input_number AND r.state = 'running';
+    reason := CASE WHEN scheduled THEN o365_msgtrace._reason_to_back_off(this) END;
+    IF reason IS NOT NULL THEN
+        progress.verdict := 'skipped';
+        PERFORM o365_msgtrace._skip_run(this, reason);
+        RETURN progress;
+    END IF;
     progress.verdict := 'started';
     progress.scheduled := scheduled;
     progress.done := '{}';

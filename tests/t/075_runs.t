@@ -352,4 +352,65 @@ my $lost = coverage('expired');
 like($node->messages("SELECT o365_msgtrace.reset_coverage('contoso')", %owner), qr/was reset as far as it can be read again/, 'what is no longer held');
 is(coverage('expired'), $lost, 'counts as read for ever');
 
+# ---- back-off --------------------------------------------------------------------------------------------
+
+my $scheduled = "CALL o365_msgtrace.run('contoso', scheduled => true)";
+
+# As if all runs so far had been so much earlier.
+sub minutes_pass
+{
+	my ($minutes) = @_;
+	$node->sql("UPDATE o365_msgtrace.run_record SET started_at = started_at - interval '$minutes minutes'");
+	return;
+}
+
+alter("poll_interval => 15, log_level => 'info'");
+$node->sql($run, %owner);
+is(last_run('state'), 'succeeded', 'all is well');
+$service->fault({ on => 'list', fault => 'status', status => 403, count => 10000 });
+$node->sql_error($scheduled, %owner);
+minutes_pass(15);
+$node->sql_error($scheduled, %owner);
+is(last_run('state'), 'failed', 'after one failure the next run is on time');
+minutes_pass(15);
+like($node->messages($scheduled, %owner), qr/was skipped: it has failed 2 times in a row/, 'after two one run is left out');
+like(last_run("state || ' ' || message"), qr/^skipped it has failed 2 times in a row, and is tried again after [-\d]+ [\d:]+ UTC$/, 'which its record says');
+is(said("string_agg(level || ' ' || message, ',')", 'true'), 'info skipped: ' . last_run('message'), 'and run_message, too');
+minutes_pass(14.8);
+$node->sql_error($scheduled, %owner);
+is(last_run('state'), 'failed', 'but not the one after that, though it be early by seconds');
+minutes_pass(45);
+$node->sql($scheduled, %owner);
+is(last_run('state'), 'skipped', 'after three failures it takes four intervals');
+my $by_hand = $node->sql_error($run, %owner);
+like($by_hand->{message}, qr/./, 'a run by hand takes place at once');
+is(last_run('state'), 'failed', 'and fails for itself');
+minutes_pass(60);
+$node->sql_error($scheduled, %owner);
+is(last_run('state'), 'failed', 'it never takes longer than an hour');
+$service->clear_faults;
+$node->sql($scheduled, %owner);
+is(last_run('state'), 'skipped', 'what a scheduled run does not find out');
+$node->sql($run, %owner);
+is(last_run('state'), 'succeeded', 'a run by hand does');
+$node->sql($scheduled, %owner);
+is(last_run('state'), 'succeeded', 'and ends the back-off');
+
+# One window that cannot be read keeps nothing else from being read in time.
+$node->sql("ALTER SERVER tenant OPTIONS (ADD max_retries '0')");
+for my $time (1 .. 3)
+{
+	$node->sql("UPDATE o365_msgtrace.ledger SET covered = covered - '{[2026-08-18 01:00Z, 2026-08-18 02:00Z)}'::tstzmultirange");
+	$service->fault({ on => 'list', fault => 'cut', after => 100, count => 1 });
+	$node->sql_error($scheduled, %owner);
+	is(last_run('state, windows > 0'), 'failed|t', "a run that reads something is no reason to back off, $time");
+	$service->clear_faults;
+}
+is(
+	$node->sql(
+		"SELECT string_agg(date_part('epoch', o365_msgtrace._back_off(f, p))::text, ' ' ORDER BY p, f)"
+		  . ' FROM unnest(ARRAY[1, 30, 60]) p, unnest(ARRAY[0, 1, 2, 3, 8, 100000]) f'),
+	'0 0 90 210 3570 3570 0 0 3570 3570 3570 3570 0 0 3570 3570 3570 3570',
+	'the length of a back-off');
+
 done_testing();
