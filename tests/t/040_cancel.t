@@ -268,7 +268,8 @@ cmp_ok($threads->(), '>', 1, '(its threads still hang)');
 unlink $hanging;
 wait_for('the threads to end', 30, sub { $threads->() == 1 });
 is($session->sql($good), $count, '… which does no harm when they end');
-cmp_ok($node->backend_files($pid), '<=', $files_at_rest, '… and leaves no descriptors');
+# (A scan keeps up to three connections for the next one, each with its event loop: five descriptors.)
+cmp_ok($node->backend_files($pid), '<', $files_at_rest + 15, '… and leaves no descriptors of the 30');
 $session->quit;
 
 for my $how (sort keys %slowest)

@@ -40,6 +40,7 @@
 #   $node->log                   the server's log so far
 #   $node->backend_memory($pid), ->backend_files($pid)   kB resident and
 #                                private; number of open file descriptors
+#                                that are none of the data directory
 #   $node->cron_available        whether pg_cron is installed
 #
 # Outside of the scripts of tests/run the programs are those of pg_config. To
@@ -478,7 +479,8 @@ sub backend_memory
 sub backend_files
 {
 	my ($self, $pid) = @_;
-	my @files = glob "/proc/$pid/fd/*";
+	# Those of relations come and go as the server's caches do.
+	my @files = grep { index(readlink($_) // '', "$self->{data}/") != 0 } glob "/proc/$pid/fd/*";
 	return scalar @files;
 }
 
