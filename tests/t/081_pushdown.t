@@ -34,6 +34,11 @@ $service->add_rows(map { {
 	status => ('delivered', 'failed', 'pending', 'quarantined', 'resolved')[$n % 5],
 	fromIP => ('192.0.2.77', '2001:db8::1', '192.0.2.7')[$n % 3], toIP => '' } } @subjects, @subjects);
 
+# ... and some around whole seconds: at each, right before it and right after it.
+$service->add_rows(map { {
+	id => sprintf('0dd00002-0000-4000-8000-00000000%04x', $_), receivedDateTime => sprintf('2026-05-09T20:00:%02d.%06dZ', int($_ / 3), (0, 1, 999999)[$_ % 3]),
+	senderAddress => 'clock@x.example', recipientAddress => "c$_\@x.example", subject => 'tick', status => 'delivered', size => $_, fromIP => '', toIP => '' } } 0 .. 29);
+
 # With so many rows a day, asking for each value costs less than asking for all;
 # only what one page can hold is asked for as a whole.
 $node->create_server($service, rows_per_day => 1_000_000);
@@ -216,6 +221,11 @@ my ($ada, $odd, $bob) = ("senderAddress eq 'ada\@x.example'", "senderAddress eq 
 my ($is_ada, $is_odd, $is_bob) = map { s/\AsenderA/sender_a/r =~ s/\ArecipientA/recipient_a/r =~ s/ eq / = /r } $ada, $odd, $bob;
 asks("sender_address IN ('ada\@x.example', 'o''dd\@x.example')", "$ada | $odd", at_least => 2);
 asks("sender_address IN ('ada\@x.example', NULL, 'ada\@x.example')", $ada, at_least => 1);
+asks($_, "$ada | $odd", at_least => 2) for "sender_address IN (NULL, 'ada\@x.example', 'o''dd\@x.example')", "sender_address = ANY (ARRAY[NULL, 'ada\@x.example', NULL, 'o''dd\@x.example'])",
+	"sender_address = ANY ('{NULL,ada\@x.example,o''dd\@x.example}'::varchar[])", "sender_address = NULL OR $is_ada OR sender_address IN (NULL, 'o''dd\@x.example')";
+asks("message_trace_id = ANY ('{NULL,$id}'::uuid[])", "id eq '$id'", at_least => 1);
+asks("from_ip = ANY (ARRAY[NULL, inet '192.0.2.77'])", "fromIP eq '192.0.2.77'", at_least => 1);
+asks("subject LIKE ANY (ARRAY[NULL, 'Quarterly%'])", "startsWith(subject,'Quarterly')", at_least => 2);
 asks("sender_address = ANY (NULL::text[])", $nothing);
 asks("sender_address = ANY ('{}')", $nothing);
 asks("sender_address = ANY ('{NULL}')", $nothing);
@@ -258,6 +268,24 @@ cmp_ok(scalar($service->list_requests), '<=', 20, '… in a few requests');
 my $instant = $node->sql("SELECT received FROM truth WHERE $day AND extract(microseconds FROM received)::int % 1000 <> 0 LIMIT 1", set => { timezone => 'UTC' });
 asks("received = ANY (ARRAY['$instant', '2026-05-09 01:00Z']::timestamptz[])", '', range => '', at_least => 1);
 cmp_ok(scalar($service->list_requests), '<=', 2, '… in a request for each');
+asks("received = ANY (ARRAY[NULL, timestamptz '$instant'])", '', range => '', at_least => 1);
+
+# Named moments, where a row may be at, right before or right after them.
+my @moments = map { "timestamptz '2026-05-09 20:00:$_+00'" } '03', '03.000001', '03.999999', '04';
+my @around = map { my $moment = $_; map { "received $_ $moment AND received > '2026-05-09 20:00:01Z' AND received < '2026-05-09 20:00:06Z'" } '=', '<', '<=', '>', '>=' } @moments;
+for my $from (@moments)
+{
+	push @around, map { ("received >= $from AND received < $_", "received > $from AND received <= $_", "received BETWEEN $from AND $_", "$from < received AND $_ > received") } @moments;
+}
+my $ticks = join ' UNION ALL ', map { "SELECT $_ AS which, received, recipient_address FROM TRACE WHERE sender_address = 'clock\@x.example' AND $around[$_]" } 0 .. $#around;
+$service->clear_requests;
+$node->same_rows(scalar(@around) . ' ranges around whole seconds', $ticks =~ s/TRACE/mail.message_trace/gr, $ticks =~ s/TRACE/truth/gr, at_least => 100);
+asks("received = $_", '', range => '', at_least => 1) for @moments;
+for ("received > $moments[0] AND received < $moments[1]", "received >= $moments[0] AND received < $moments[0]", "received = $moments[0] AND received > $moments[0]",
+	"received = $moments[1] AND received < $moments[1]", "received BETWEEN $moments[3] AND $moments[2]")
+{
+	asks($_, $nothing, range => '');
+}
 for my $zone ('Europe/Berlin', 'America/St_Johns', 'Pacific/Kiritimati')
 {
 	asks($_, '', range => '', set => { timezone => $zone }, at_least => 1, name => "$_ in $zone")

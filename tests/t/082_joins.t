@@ -18,6 +18,19 @@ my $service = MsgTrace::Service->start(
 	now => '2026-05-10T12:00:00Z',
 	rows_per_day => 5000,
 	quota => 0);
+
+# Rows of which a part is the same, and some around whole seconds: at each, right before it and right after it.
+my $n = 0;
+my %plain = (subject => 'alike', senderAddress => 'from@alike.example', recipientAddress => 'to@alike.example', messageId => '<alike@x.example>', status => 'delivered', size => 1, fromIP => '', toIP => '');
+my @alike = (
+	{ subject => 'Kept first' }, ({ subject => 'last Kept' }) x 2, ({ subject => 'is Kept here' }) x 4, ({ subject => 'Left first' }) x 3,
+	{ senderAddress => 'one@alike.example' }, ({ recipientAddress => 'one@alike.example' }) x 2, ({ senderAddress => 'two@alike.example' }) x 3,
+	{ messageId => '<one@alike.example>' }, ({ messageId => '<two@alike.example>' }) x 2, { status => 'expanded' }, ({ status => 'recalled' }) x 2,
+	{ fromIP => '100.64.9.1' }, ({ toIP => '100.64.9.1' }) x 2, ({ fromIP => '100.64.9.2' }) x 4);
+$service->add_rows(map { $n++; +{ %plain, id => sprintf('0dd00000-0000-4000-8000-%012d', $n), receivedDateTime => sprintf('2026-05-09T06:00:00.%06dZ', $n), %$_ } } @alike);
+$service->add_rows(map { $n++; +{
+	%plain, id => sprintf('0dd00000-0000-4000-8000-%012d', $n), receivedDateTime => sprintf('2026-05-09T18:%02d:%02d.%06dZ', int($_ / 180), int($_ / 3) % 60, (0, 1, 999999)[$_ % 3]),
+	senderAddress => 'clock@x.example', size => $n } } 0 .. 539);
 my $node = MsgTrace::Cluster->start(conf => { log_statement => 'none' });
 $node->create_server($service, rows_per_day => 5000, page_size => 250);
 $node->load_truth($service, 'truth', '2026-05-08T00:00:00Z', '2026-05-10T00:00:00Z');
@@ -96,6 +109,41 @@ cmp_ok(agree('… beyond what is known by keys', sprintf($turns, '0 AS sum', '',
 for my $direction ('DESC', 'ASC')
 {
 	cmp_ok(agree("… in order, $direction", sprintf($turns, "sum(y.size), string_agg(y.received::text, ' ' ORDER BY y.received) AS times", "ORDER BY received $direction, message_trace_id, recipient_address", 50)), '<=', 14, '… are read on from where they ended');
+}
+
+# What is kept in order ends at a row, and others may be an instant before or after it.
+$node->sql("CREATE FOREIGN TABLE seconds (message_trace_id uuid, received timestamptz, sender_address text, recipient_address text, size bigint) SERVER tenant OPTIONS (table 'message_trace', page_size '40', rows_per_day '200000')");
+for my $direction ('DESC', 'ASC')
+{
+	my $ticks = "SELECT i, v.* FROM generate_series(1, 40) i, LATERAL (SELECT count(*) AS rows, count(DISTINCT y.message_trace_id) AS ids, string_agg(y.received::text, ' ' ORDER BY y.received) AS times FROM"
+	  . " (SELECT * FROM %s t WHERE sender_address LIKE 'clock%%' AND received >= '2026-05-09T18:00:00Z' AND received < '2026-05-09T18:03:00Z' ORDER BY received $direction LIMIT i * 13) y) v";
+	$node->same_rows("rows around the last one that is kept, $direction", sprintf($ticks, 'seconds'), sprintf($ticks, 'truth'), at_least => 40);
+}
+
+# ---- questions that differ in one thing -------------------------------------------------------
+
+# What is kept for one is not another's. Each is asked twice, in turn.
+for my $differ (
+	[ 'a subject that begins', 't.subject LIKE s.a', "('Kept%', ''), ('Left%', '')" ],
+	[ 'where the same is in a subject', 't.subject LIKE s.a', "('Kept%', ''), ('%Kept', ''), ('%Kept%', '')" ],
+	[ 'a sender', 't.sender_address = s.a', "('one\@alike.example', ''), ('two\@alike.example', '')" ],
+	[ 'a recipient beside a sender', 't.sender_address = s.a AND t.recipient_address = s.b', "('from\@alike.example', 'one\@alike.example'), ('from\@alike.example', 'to\@alike.example')" ],
+	[ 'which address it is', '(s.a IS NULL OR t.sender_address = s.a) AND (s.b IS NULL OR t.recipient_address = s.b)', "('one\@alike.example', NULL), (NULL, 'one\@alike.example')" ],
+	[ 'which IP it is', '(s.a IS NULL OR t.from_ip = s.a::inet) AND (s.b IS NULL OR t.to_ip = s.b::inet)', "('100.64.9.1', NULL), (NULL, '100.64.9.1'), ('100.64.9.2', NULL)" ],
+	[ 'a message id', 't.message_id = s.a', "('<one\@alike.example>', ''), ('<two\@alike.example>', '')" ],
+	[ 'a trace id', 't.message_trace_id = s.a::uuid', "('0dd00000-0000-4000-8000-000000000001', ''), ('0dd00001-0000-4000-8000-000000000001', '')" ],
+	[ 'a status', 't.status = s.a', "('expanded', ''), ('recalled', '')" ],
+	[ 'a beginning', "t.subject = 'Left first' AND t.received >= s.a::timestamptz", "('2026-05-09 06:00:00.000008Z', ''), ('2026-05-09 06:00:00.000009Z', ''), ('2026-05-09 06:00:00.00001Z', '')" ],
+	[ 'an end', "t.subject = 'Left first' AND t.received < s.a::timestamptz", "('2026-05-09 06:00:00.000009Z', ''), ('2026-05-09 06:00:00.00001Z', ''), ('2026-05-09 06:00:00.000011Z', '')" ],
+	[ 'one of two values', "t.sender_address = ANY (ARRAY['nobody\@alike.example', s.a])", "('one\@alike.example', ''), ('two\@alike.example', '')", 2 ])
+{
+	my ($what, $condition, $values, $each) = @$differ;
+	my $twice = "SELECT i, s.a, s.b, (SELECT count(*) FROM TRACE t WHERE $condition AND t.received >= '2026-05-09T00:00:00Z' AND t.received < '2026-05-10T00:00:00Z')"
+	  . " FROM generate_series(1, 2) i, (VALUES $values) s (a, b)";
+	my $questions = () = $values =~ /\(/g;
+	is(agree("$what is the difference", $twice, at_least => 4), $questions * ($each // 1), '… and a request for each');
+	is($node->sql('SELECT count(DISTINCT n) FROM (' . ($twice =~ s/TRACE/truth/r) . ') x (i, a, b, n)'), $questions, '… with other numbers of rows')
+	  or diag($node->sql($twice =~ s/TRACE/truth/r));
 }
 
 # ---- more loops than was thought -----------------------------------------------------------
