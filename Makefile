@@ -74,6 +74,7 @@ OBJS = \
 	src/fdw/pattern.o \
 	src/fdw/condition.o \
 	src/fdw/gate.o \
+	src/fdw/window_call.o \
 	src/fdw/alternatives.o \
 	src/fdw/question.o \
 	src/fdw/plan.o \

@@ -11,6 +11,7 @@
 #include "fdw/condition.h"
 
 #include "fdw/gate.h"
+#include "fdw/window_call.h"
 #include "lib/stringinfo.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/ruleutils.h"
@@ -79,13 +80,26 @@ read_boolean(Reading *reading, BoolExpr *clause)
 	return combined(clause->boolop, parts);
 }
 
+/* Both ends of a window, or none: only a whole one is known to be what was asked for. */
+static List *
+read_window(Reading *reading, BoolExpr *window)
+{
+	List *ends = read_boolean(reading, window);
+
+	return list_length(ends) > list_length(window->args) ? ends : NIL;
+}
+
 /* NIL when the service cannot be asked. */
 static List *
 read_clause(Reading *reading, Expr *clause)
 {
 	BoolExpr *boolean = (BoolExpr *) clause;
-	Expr *gate = msgtrace_gate_read(reading->root, reading->table, clause);
+	BoolExpr *window = msgtrace_window_call_read(clause);
+	Expr *gate;
 
+	if (window)
+		return read_window(reading, window);
+	gate = msgtrace_gate_read(reading->root, reading->table, clause);
 	if (gate)
 		return add_atom(reading, MSGTRACE_GATE, MSGTRACE_NO_FIELD, false, gate);
 	if (!IsA(clause, BoolExpr))

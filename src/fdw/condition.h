@@ -4,7 +4,7 @@
  *		Which conditions the service can narrow a scan by.
  *
  * What is pushed is only ever a superset: every condition stays in the plan and
- * is checked again by the executor.
+ * is checked again by the executor (but for one, see window_call.h).
  *
  * A condition is a tree of lists, so that a plan can carry it:
  *

@@ -72,6 +72,8 @@ explain_shape(const MsgTraceShape *shape, ExplainState *es)
 		ExplainPropertyText("Order", "newest first, slice by slice", es);
 	else if (shape->order == MSGTRACE_OLDEST_FIRST)
 		ExplainPropertyText("Order", "oldest first, slice by slice", es);
+	if (shape->keeps_strays)
+		ExplainPropertyText("Time Filter", "none here: rows are kept from whenever they are", es);
 	if (!es->costs)
 		return;
 	if (shape->is_wide)

@@ -15,6 +15,7 @@
 #include "access/stratnum.h"
 #include "catalog/pg_type_d.h"
 #include "fdw/shape.h"
+#include "fdw/window_call.h"
 #include "net/compat.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/cost.h"
@@ -23,11 +24,39 @@
 #include "optimizer/restrictinfo.h"
 #include "utils/typcache.h"
 
+/* Would the service be asked by this condition? */
+static bool
+is_asked_for(PlannerInfo *root, const MsgTraceTable *table, RestrictInfo *clause)
+{
+	List *values;
+	List *reasons;
+
+	msgtrace_condition_make(root, table, list_make1(clause), &values, &reasons);
+	return *strVal(linitial(reasons)) == '\0';
+}
+
+static bool
+keeps_strays(PlannerInfo *root, const RelOptInfo *rel, const MsgTraceTable *table)
+{
+	ListCell *cell;
+
+	foreach (cell, rel->baserestrictinfo)
+	{
+		RestrictInfo *clause = lfirst_node(RestrictInfo, cell);
+
+		if (msgtrace_window_call_read(clause->clause) && is_asked_for(root, table, clause))
+			return true;
+	}
+	return false;
+}
+
 static MsgTraceShape
-shape_of(const MsgTraceEstimate *estimate)
+shape_of(PlannerInfo *root, const RelOptInfo *rel, const MsgTraceTable *table,
+		 const MsgTraceEstimate *estimate)
 {
 	MsgTraceShape shape = {.queries = estimate->queries,
 						   .is_wide = estimate->is_wide,
+						   .keeps_strays = keeps_strays(root, rel, table),
 						   .requests = estimate->requests,
 						   .rows = estimate->fetched};
 
@@ -44,17 +73,6 @@ add(PlannerInfo *root, RelOptInfo *rel, const MsgTraceEstimate *estimate, List *
 }
 
 /* ------------------------------------------------------------ parameters */
-
-/* Would the service be asked by this join condition? */
-static bool
-is_asked_for(PlannerInfo *root, const MsgTraceTable *table, RestrictInfo *clause)
-{
-	List *values;
-	List *reasons;
-
-	msgtrace_condition_make(root, table, list_make1(clause), &values, &reasons);
-	return *strVal(linitial(reasons)) == '\0';
-}
 
 /* Note the relations that this clause would take values from, if it is of use. */
 static List *
@@ -132,7 +150,7 @@ add_parameterized(PlannerInfo *root, RelOptInfo *rel, const MsgTraceTable *table
 
 	msgtrace_estimate(&estimate, root, rel, table, clauses);
 	info->ppi_rows = estimate.rows;
-	shape = shape_of(&estimate);
+	shape = shape_of(root, rel, table, &estimate);
 	add(root, rel, &estimate, NIL, outer, &shape);
 }
 
@@ -162,17 +180,17 @@ is_order_of(const PathKey *key, Var *column, const RelOptInfo *rel)
 		   find_ec_member_matching_expr(key->pk_eclass, (Expr *) column, rel->relids) != NULL;
 }
 
-/* In the query's order, if that begins with ours. */
+/* In the query's order, if that begins with ours.  A stray is in nobody's order. */
 static void
 add_ordered(PlannerInfo *root, RelOptInfo *rel, const MsgTraceTable *table,
 			const MsgTraceEstimate *unordered)
 {
 	Var *column = received_column(rel, table);
 	MsgTraceEstimate estimate = *unordered;
-	MsgTraceShape shape = shape_of(unordered);
+	MsgTraceShape shape = shape_of(root, rel, table, unordered);
 	PathKey *key;
 
-	if (column == NULL || root->query_pathkeys == NIL)
+	if (column == NULL || root->query_pathkeys == NIL || shape.keeps_strays)
 		return;
 	key = linitial_node(PathKey, root->query_pathkeys);
 	if (!is_order_of(key, column, rel))
@@ -187,7 +205,7 @@ void
 msgtrace_paths_add(PlannerInfo *root, RelOptInfo *rel, const MsgTraceTable *table,
 				   const MsgTraceEstimate *estimate)
 {
-	MsgTraceShape shape = shape_of(estimate);
+	MsgTraceShape shape = shape_of(root, rel, table, estimate);
 	List *outers = NIL;
 	ListCell *cell;
 

@@ -16,6 +16,7 @@
 #include "fdw/paths.h"
 #include "fdw/relation.h"
 #include "fdw/shape.h"
+#include "fdw/window_call.h"
 #include "net/compat.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planmain.h"
@@ -101,6 +102,30 @@ scan_clauses(List *clauses)
 	return own;
 }
 
+/*
+ * Every condition is checked again by the executor, but for one: a window that
+ * the service was asked for, all answers to which are wanted.
+ */
+static void
+keep_strays(List **clauses, List **reasons)
+{
+	List *checked = NIL;
+	List *why = NIL;
+	ListCell *clause;
+	ListCell *reason;
+
+	forboth(clause, *clauses, reason, *reasons)
+	{
+		if (msgtrace_window_call_read(lfirst_node(RestrictInfo, clause)->clause) &&
+			*strVal(lfirst(reason)) == '\0')
+			continue;
+		checked = lappend(checked, lfirst(clause));
+		why = lappend(why, lfirst(reason));
+	}
+	*clauses = checked;
+	*reasons = why;
+}
+
 ForeignScan *
 msgtrace_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid table_id, ForeignPath *path, List *tlist,
 				  List *clauses, Plan *outer_plan)
@@ -118,12 +143,12 @@ msgtrace_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid table_id, ForeignPath 
 	shape.loops = plan->correlated || path->path.param_info != NULL;
 	msgtrace_shape_finish(&shape, root, &path->path, plan->settings.page_size);
 	wide = msgtrace_loops_wide(root, &plan->table, own, reasons, plan->correlated, &values);
+	if (shape.keeps_strays)
+		keep_strays(&own, &reasons);
 	carried = list_make5(makeInteger(MSGTRACE_LIST), condition,
 						 msgtrace_plan_columns(rel, table_id, own, shape.received), reasons,
 						 msgtrace_shape_to_list(&shape));
 	carried = lappend(carried, wide);
-
-	/* every condition is checked again by the executor */
 	return make_foreignscan(tlist, extract_actual_clauses(own, false), rel->relid, values, carried,
 							NIL, NIL, outer_plan);
 }

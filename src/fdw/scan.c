@@ -165,6 +165,7 @@ make_question(TraceScan *scan, MsgTraceQuestion *question, MemoryContext context
 	msgtrace_question_make(question, condition, msgtrace_scan_values(states, econtext),
 						   &scan->settings, &scan->notes);
 	question->order = scan->shape.order;
+	question->keeps_strays = scan->shape.keeps_strays;
 	MemoryContextSwitchTo(before);
 }
 

@@ -33,7 +33,8 @@ msgtrace_shape_to_list(const MsgTraceShape *shape)
 	list = lappend(list, makeFloat(psprintf("%.0f", shape->slices)));
 	list = lappend(list, makeFloat(psprintf("%.0f", shape->rows)));
 	list = lappend(list, makeInteger(shape->queries));
-	return lappend(list, makeInteger(shape->is_wide));
+	list = lappend(list, makeInteger(shape->is_wide));
+	return lappend(list, makeInteger(shape->keeps_strays));
 }
 
 void
@@ -49,6 +50,7 @@ msgtrace_shape_from_list(MsgTraceShape *shape, List *list)
 	shape->rows = floatVal(list_nth(list, 7));
 	shape->queries = intVal(list_nth(list, 8));
 	shape->is_wide = intVal(list_nth(list, 9));
+	shape->keeps_strays = intVal(list_nth(list, 10));
 }
 
 /* Does something on top of the scans want all rows before it gives one? */

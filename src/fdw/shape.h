@@ -20,6 +20,7 @@ typedef struct MsgTraceShape
 	AttrNumber received; /* the column that it is sorted by; 0 without an order */
 	bool may_stop;		 /* the query may not want all rows */
 	bool loops;			 /* it is read again, by other values of the query's */
+	bool keeps_strays;	 /* what the service sends is taken, wherever in time it is from */
 	double wanted;		 /* rows of the service's after which it probably stops; 0 = all */
 
 	/* what is expected of one loop that is read to its end, or to `wanted` */

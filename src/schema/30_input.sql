@@ -65,7 +65,7 @@ COMMENT ON COLUMN o365_msgtrace.input.settle_after IS 'age at which nothing is e
 COMMENT ON COLUMN o365_msgtrace.input.filter IS 'a predicate over the columns of the source: only rows that satisfy it are copied; NULL = all';
 COMMENT ON COLUMN o365_msgtrace.input.fields IS 'columns of the target by name, each with the SQL expression over the columns of the source that is written there';
 COMMENT ON COLUMN o365_msgtrace.input.pipeline IS 'a function of o365_msgtrace.trace_row that returns SETOF o365_msgtrace.trace_row and is called for each row; NULL = none';
-COMMENT ON COLUMN o365_msgtrace.input.disable_time_filter IS 'whether rows are kept that the service sent from outside the window that was asked for; default false';
+COMMENT ON COLUMN o365_msgtrace.input.disable_time_filter IS 'whether rows are kept that the service sent from outside of the window that it was asked for; default false';
 COMMENT ON COLUMN o365_msgtrace.input.tags IS 'words of the user''s own, for finding inputs';
 COMMENT ON COLUMN o365_msgtrace.input.environment IS 'the input runs only where the setting o365_msgtrace.environment has this value; NULL = everywhere';
 COMMENT ON COLUMN o365_msgtrace.input.log_level IS 'what run_message keeps of a run: error, warn, info (default) or debug, each with those before it';

@@ -188,6 +188,9 @@ COMMENT ON FUNCTION o365_msgtrace._keeps_key(o365_msgtrace.trace_row, uuid, time
  * window, its end excluded. A filter sees a `received` that the service cannot
  * be asked for: what the filter says of it must not narrow the window that the
  * ledger believes was read.
+ *
+ * With disable_time_filter all is taken that the service sends for the window,
+ * but for what is older than $8, because retention would drop it.
  */
 CREATE FUNCTION o365_msgtrace._rows_of_window(this o365_msgtrace.input)
 RETURNS text
@@ -196,7 +199,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     received name := (SELECT c.attname FROM o365_msgtrace._source_columns(this.source) c WHERE c.name = 'received');
-    rows text := format('SELECT * FROM %s AS s WHERE s.%2$I OPERATOR(pg_catalog.>=) $6 AND s.%2$I OPERATOR(pg_catalog.<) $7',
+    rows text := format(CASE WHEN this.disable_time_filter
+                        THEN 'SELECT * FROM %s AS s WHERE o365_msgtrace._sent_for(s.%2$I, $6, $7) AND s.%2$I + interval ''0'' OPERATOR(pg_catalog.>=) $8'
+                        ELSE 'SELECT * FROM %s AS s WHERE s.%2$I OPERATOR(pg_catalog.>=) $6 AND s.%2$I OPERATOR(pg_catalog.<) $7' END,
                         o365_msgtrace._full_name(this.source), received);
 BEGIN
     IF this.filter IS NOT NULL THEN

@@ -196,14 +196,16 @@ COMMENT ON FUNCTION o365_msgtrace._check_target(o365_msgtrace.input) IS
 
 /*
  * The statement that copies a window: $1 tenant, $2 input_id, $3 run_id,
- * $4 source, $5 time of writing, $6 and $7 the window, its end excluded.
+ * $4 source, $5 time of writing, $6 and $7 the window, its end excluded, $8 the
+ * oldest time of rows from outside of it.
  *
  * A row that is there already is written only if something that the service
  * sent is different now; else a run with nothing new would rewrite, log and
  * replicate every row of its window. The values of the update come through
  * EXCLUDED, because distributed tables refuse now() there. A raw record is not
  * compared: json has no equality, and it may hold what changes with each answer.
- * It returns, for each row written, whether it is new.
+ * It returns, for each row written, whether it is new, and whether it is of the
+ * window.
  *
  * One INSERT may not meet the same key twice. The scan delivers each key once,
  * but with its option "normalize" off two spellings of one address are two
@@ -239,10 +241,12 @@ AS $$
         'ON CONFLICT (tenant, received, message_trace_id, recipient_address) DO UPDATE '
         'SET %6$srun_id = EXCLUDED.run_id, source = EXCLUDED.source, updated_at = EXCLUDED.updated_at '
         'WHERE %7$s '
-        'RETURNING t.ingested_at IS NOT DISTINCT FROM t.updated_at',
+        'RETURNING t.ingested_at IS NOT DISTINCT FROM t.updated_at AS is_new, %8$s AS is_within',
         (this).target, names, CASE WHEN guarded THEN format('DISTINCT ON (%s)', keys) ELSE '' END,
         values, o365_msgtrace._rows_of_window(this), changes,
-        CASE WHEN old = '' THEN 'false' ELSE format('ROW(%s) IS DISTINCT FROM ROW(%s)', old, new) END)
+        CASE WHEN old = '' THEN 'false' ELSE format('ROW(%s) IS DISTINCT FROM ROW(%s)', old, new) END,
+        CASE WHEN (this).disable_time_filter
+             THEN 't.received OPERATOR(pg_catalog.>=) $6 AND t.received OPERATOR(pg_catalog.<) $7' ELSE 'true' END)
       FROM lists
 $$;
 COMMENT ON FUNCTION o365_msgtrace._upsert_statement(o365_msgtrace.input, boolean) IS
@@ -261,7 +265,7 @@ DECLARE
     statement text := 'EXPLAIN ' || o365_msgtrace._upsert_statement(this, false);
 BEGIN
     PERFORM o365_msgtrace._use_path_of(this);
-    EXECUTE statement USING ''::text, ''::text, 0::bigint, ''::text, now(), now() - interval '1 hour', now();
+    EXECUTE statement USING ''::text, ''::text, 0::bigint, ''::text, now(), now() - interval '1 hour', now(), '-infinity'::timestamptz;
 END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._check_statement(o365_msgtrace.input) IS 'internal: an error unless the statement of an ingest can be planned';

@@ -35,6 +35,7 @@ CREATE TYPE o365_msgtrace._progress AS (
     density double precision,    -- rows per second to expect in it
     extra_windows integer,       -- read after the poll window
     guarded boolean,             -- see _upsert_statement()
+    drops_strays boolean,        -- from outside of the window, in spite of disable_time_filter
     former_scan o365_msgtrace._scan_report,  -- the last one before ours
     reading_since timestamptz,
     failures_in_a_row integer,
@@ -177,6 +178,7 @@ BEGIN
     progress.failures_in_a_row := 0;
     progress.stopped := false;
     progress.taken_over := false;
+    progress.drops_strays := false;
     progress.guarded := o365_msgtrace._source_option(this.source, 'normalize', 'true')::boolean IS FALSE;
     SELECT l.clock_offset INTO progress.clock_offset FROM o365_msgtrace.ledger l WHERE l.input_number = this.input_number;
     INSERT INTO o365_msgtrace.run_record (input_number, state) VALUES (this.input_number, 'running')

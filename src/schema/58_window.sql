@@ -117,24 +117,36 @@ RETURNS o365_msgtrace._progress
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    statement text := o365_msgtrace._upsert_statement(this, progress.guarded);
+    read_as o365_msgtrace.input := this;
+    statement text;
     rows_new bigint := 0;
     rows_changed bigint := 0;
-    is_new boolean;
+    strays bigint := 0;
+    written record;
 BEGIN
+    read_as.disable_time_filter := this.disable_time_filter AND NOT progress.drops_strays;
+    statement := o365_msgtrace._upsert_statement(read_as, progress.guarded);
     PERFORM o365_msgtrace._use_path_of(this);
-    FOR is_new IN EXECUTE statement
+    FOR written IN EXECUTE statement
         USING o365_msgtrace._tenant_label(this.source), this.input_id, progress.run_id,
               o365_msgtrace._full_name(this.source), pg_catalog.clock_timestamp(),
-              pg_catalog.lower(progress.span), pg_catalog.upper(progress.span)
+              pg_catalog.lower(progress.span), pg_catalog.upper(progress.span),
+              coalesce(o365_msgtrace._earlier(pg_catalog.clock_timestamp() + progress.clock_offset, this.retention), '-infinity')
     LOOP
-        IF is_new THEN
+        IF written.is_new THEN
             rows_new := rows_new + 1;
         ELSE
             rows_changed := rows_changed + 1;
         END IF;
+        IF NOT written.is_within THEN
+            strays := strays + 1;
+        END IF;
     END LOOP;
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    IF strays > 0 THEN
+        PERFORM o365_msgtrace._say(this, progress, 'info',
+            pg_catalog.format('%s rows that the service sent from outside of the window were written, too', strays));
+    END IF;
     RETURN o365_msgtrace._book_window(this, progress, rows_new, rows_changed);
 END
 $$;
@@ -177,7 +189,8 @@ COMMENT ON FUNCTION o365_msgtrace._learn_clock(o365_msgtrace._progress, timestam
  * rows of the reading are in the target by now, so more rows there than were
  * read tell it. Rows first written by another input do not count: it may read
  * more of the tenant's mail than this one does. Nothing can be told where a
- * filter or a pipeline decides which rows are written, since it may decide anew.
+ * filter or a pipeline decides which rows are written, since it may decide anew,
+ * nor where rows are kept that the service sends with another window than theirs.
  */
 CREATE FUNCTION o365_msgtrace._rows_absent(this o365_msgtrace.input, ledger o365_msgtrace.ledger, asked tstzrange,
     settle_before timestamptz, rows_read bigint)
@@ -188,7 +201,7 @@ AS $$
 DECLARE
     rows_held bigint;
 BEGIN
-    IF this.filter IS NOT NULL OR this.pipeline IS NOT NULL
+    IF this.filter IS NOT NULL OR this.pipeline IS NOT NULL OR this.disable_time_filter
         OR isempty(ledger.covered * tstzmultirange(asked * tstzrange(NULL, settle_before))) THEN
         RETURN false;
     END IF;
@@ -274,6 +287,7 @@ BEGIN
     PERFORM o365_msgtrace._say_window(this, progress, report, rows_new, rows_changed, rows_absent);
 
     progress.done := progress.done + tstzmultirange(progress.span);
+    progress.drops_strays := false;
     progress.failures_in_a_row := 0;
     IF progress.kind <> 'poll' THEN
         progress.extra_windows := progress.extra_windows + 1;

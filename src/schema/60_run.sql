@@ -44,6 +44,13 @@ BEGIN
         progress.guarded := true;
         RETURN progress;
     END IF;
+    -- The target has no place for a row from outside of the window, perhaps: once more without such rows.
+    IF left(state, 2) = '23' AND progress.span IS NOT NULL AND this.disable_time_filter AND NOT progress.drops_strays THEN
+        progress.drops_strays := true;
+        PERFORM o365_msgtrace._say(this, progress, 'warn', format(
+            'rows from outside of the window are left out this time, since one cannot be written: %s', concat_ws('; ', message, nullif(detail, ''))));
+        RETURN progress;
+    END IF;
 
     IF progress.sqlstate IS NULL THEN
         progress.sqlstate := state;
@@ -55,6 +62,7 @@ BEGIN
          WHERE r.run_id = progress.run_id;
     END IF;
     progress.done := progress.done + coalesce(tstzmultirange(progress.span), '{}');
+    progress.drops_strays := false;
     progress.failures_in_a_row := progress.failures_in_a_row + 1;
     progress.stopped := progress.failures_in_a_row >= 3
         OR left(state, 2) NOT IN ('08', '21', '22', '23', 'HV', 'P0')

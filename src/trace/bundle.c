@@ -21,7 +21,7 @@ part_of(const MsgTraceQuery *query, const MsgTraceSlice *slice, MsgTraceSlice *p
 MsgTraceBundle *
 msgtrace_bundle_create(MemoryContext context, const MsgTraceSlice *slice,
 					   const MsgTraceQuestion *question, const MsgTraceDialect *dialect,
-					   const char *report_url, int first_page_size)
+					   const char *report_url, int first_page_size, MsgTraceKeyset *keyset)
 {
 	MemoryContext own = AllocSetContextCreate(context, "o365_msgtrace slice",
 											  ALLOCSET_DEFAULT_SIZES);
@@ -33,7 +33,7 @@ msgtrace_bundle_create(MemoryContext context, const MsgTraceSlice *slice,
 	bundle->strands = palloc(question->count * sizeof(MsgTraceStrand));
 	bundle->in_flight = palloc0(question->count * sizeof(bool));
 	bundle->held = palloc0(question->count * sizeof(bool));
-	bundle->keyset = msgtrace_keyset_create();
+	bundle->keyset = keyset ? keyset : msgtrace_keyset_create();
 	for (int i = 0; i < question->count; i++)
 	{
 		MsgTraceStrand *strand = &bundle->strands[bundle->strand_count];

@@ -43,11 +43,12 @@ typedef struct MsgTraceBundle
 	MsgTraceStatus *failure; /* how it ended, to be told at its turn; or NULL */
 } MsgTraceBundle;
 
-/* In a context of its own below `context`. */
+/* In a context of its own below `context`, with a keyset of its own unless one is given. */
 extern MsgTraceBundle *msgtrace_bundle_create(MemoryContext context, const MsgTraceSlice *slice,
 											  const MsgTraceQuestion *question,
 											  const MsgTraceDialect *dialect,
-											  const char *report_url, int first_page_size);
+											  const char *report_url, int first_page_size,
+											  MsgTraceKeyset *keyset);
 extern void msgtrace_bundle_free(MsgTraceBundle *bundle);
 
 /* A strand whose next page can be asked for now; -1 = none. */
@@ -59,7 +60,7 @@ extern bool msgtrace_bundle_is_read(const MsgTraceBundle *bundle);
 /* A page to read an answer into. */
 extern MsgTraceReadPage *msgtrace_bundle_new_page(const MsgTraceBundle *bundle);
 
-/* Keep it, with the rows that are of this part and new, until its turn comes. */
+/* Keep it, with the rows that are of this part (NULL: all) and new, until its turn comes. */
 extern void msgtrace_bundle_put(MsgTraceBundle *bundle, MsgTraceReadPage *read,
 								const MsgTraceSlice *part);
 

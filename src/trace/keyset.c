@@ -3,7 +3,8 @@
  * keyset.c
  *		The keys delivered from one slice, so that none is delivered twice.
  *
- * A page may repeat the last row of the one before, and a slice may be read
+ * (Or from all slices of a question, where a row may come with another slice than
+ * its own.)  A page may repeat the last row of the one before, and a slice may be read
  * again.  Keys are compared whole: two rows are never taken for one because
  * their hashes are alike.
  *
@@ -90,6 +91,12 @@ add_key(MsgTraceKeyset *keyset, const MsgTraceRow *row)
 	return !found;
 }
 
+static bool
+lies_in(const MsgTraceRow *row, const MsgTraceSlice *slice)
+{
+	return slice == NULL || (row->received >= slice->from && row->received < slice->to);
+}
+
 int
 msgtrace_keyset_keep_new(MsgTraceKeyset *keyset, MsgTraceRow *rows, int count,
 						 const MsgTraceSlice *slice)
@@ -98,10 +105,8 @@ msgtrace_keyset_keep_new(MsgTraceKeyset *keyset, MsgTraceRow *rows, int count,
 
 	for (int i = 0; i < count; i++)
 	{
-		const MsgTraceRow *row = &rows[i];
-
-		if (row->received >= slice->from && row->received < slice->to && add_key(keyset, row))
-			rows[kept++] = *row;
+		if (lies_in(&rows[i], slice) && add_key(keyset, &rows[i]))
+			rows[kept++] = rows[i];
 	}
 	return kept;
 }

@@ -19,8 +19,8 @@ typedef struct MsgTraceKeyset MsgTraceKeyset;
 extern MsgTraceKeyset *msgtrace_keyset_create(void);
 
 /*
- * Of these rows keep those that lie in the slice and whose key is new, and add
- * their keys; returns how many there are.
+ * Of these rows keep those that lie in the slice (NULL: anywhere) and whose key is
+ * new, and add their keys; returns how many there are.
  */
 extern int msgtrace_keyset_keep_new(MsgTraceKeyset *keyset, MsgTraceRow *rows, int count,
 									const MsgTraceSlice *slice);

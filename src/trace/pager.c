@@ -13,7 +13,8 @@
  * long slices, which waste least: each ends with a page that is not full.  One
  * that may stop has slices of a page, and asks for few pages ahead of its reader.
  *
- * Memory: the pages of the slices in flight, and their keys.
+ * Memory: the pages of the slices in flight, and their keys.  Where rows are kept
+ * that were sent from outside of their slice, the keys of all slices.
  *
  *-------------------------------------------------------------------------
  */
@@ -58,8 +59,9 @@ struct MsgTracePager
 	char *first_url;
 	MsgTraceRejects rejects;
 
-	MsgTraceQuery hull; /* of the queries: their range */
-	bool is_whole;		/* every query is of the whole range */
+	MsgTraceQuery hull;		/* of the queries: their range */
+	bool is_whole;			/* every query is of the whole range */
+	MsgTraceKeyset *keyset; /* of all slices; NULL = each has its own */
 	MsgTraceRange range;
 	MsgTracePace pace;
 
@@ -275,6 +277,8 @@ cut_slice(MsgTracePager *pager)
 	MsgTraceSlice slice;
 	MsgTraceBundle *bundle;
 
+	if (pager->question->keeps_strays && pager->keyset == NULL)
+		pager->keyset = msgtrace_keyset_create();
 	msgtrace_range_give_up_before(&pager->range,
 								  config->dialect->earliest(plausible_service_time(pager)));
 	note_range(pager);
@@ -284,7 +288,7 @@ cut_slice(MsgTracePager *pager)
 			return NULL;
 		bundle = msgtrace_bundle_create(pager->context, &slice, pager->question, config->dialect,
 										config->session->report_url,
-										msgtrace_pace_first_page_size(&pager->pace));
+										msgtrace_pace_first_page_size(&pager->pace), pager->keyset);
 		if (bundle->strand_count > 0)
 			break;
 		msgtrace_bundle_free(bundle);
@@ -360,7 +364,7 @@ take_page(MsgTracePager *pager, MsgTraceLane *lane)
 		part.from = Max(part.from, bundle->slice.from);
 		part.to = Min(part.to, bundle->slice.to);
 	}
-	msgtrace_bundle_put(bundle, read, &part);
+	msgtrace_bundle_put(bundle, read, pager->question->keeps_strays ? NULL : &part);
 	msgtrace_session_count_page(lane->session, page->count);
 	if (msgtrace_bundle_is_read(bundle))
 		msgtrace_slicer_learn(&pager->pace.slicer, &bundle->slice, bundle->rows);

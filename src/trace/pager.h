@@ -48,9 +48,9 @@ typedef struct MsgTracePagerCounts
 	int64 slices;					   /* begun */
 	int64 pages;					   /* read */
 	int64 received;					   /* rows in them */
-	int64 delivered;				   /* of those, within their slice and for the first time */
-	int64 rejected;					   /* records set aside, each counted once */
-	int64 replaced;					   /* characters that text cannot hold */
+	int64 delivered; /* of those, for the first time and of their slice, or kept */
+	int64 rejected;	 /* records set aside, each counted once */
+	int64 replaced;	 /* characters that text cannot hold */
 } MsgTracePagerCounts;
 
 /*

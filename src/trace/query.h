@@ -53,6 +53,7 @@ typedef struct MsgTraceQuestion
 	MsgTraceOrder order; /* in which whole slices are handed out */
 	bool may_stop;		 /* the reader may not want all: ask little ahead of it */
 	int64 wanted;		 /* rows after which the reader probably stops; 0 = all */
+	bool keeps_strays;	 /* rows that were sent from outside of what was asked for are kept */
 } MsgTraceQuestion;
 
 /* All that the service holds. */

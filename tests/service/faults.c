@@ -16,6 +16,9 @@
 
 #define MAX_FAULTS 1000
 
+/* Where a row from outside of the window is from, unless that is said. */
+#define OUTSIDE_SECONDS (-3600)
+
 static const char *const names[FAULT_KINDS] = {[FAULT_NONE] = "none",
 											   [FAULT_STATUS] = "status",
 											   [FAULT_HTML] = "html",
@@ -29,6 +32,7 @@ static const char *const names[FAULT_KINDS] = {[FAULT_NONE] = "none",
 											   [FAULT_EMPTY_PAGE] = "empty_page_with_link",
 											   [FAULT_REPEAT_ROW] = "repeat_row",
 											   [FAULT_BAD_ROW] = "bad_row",
+											   [FAULT_OUTSIDE_ROW] = "outside_row",
 											   [FAULT_INVALID_UTF8] = "invalid_utf8",
 											   [FAULT_NUL_ESCAPE] = "nul_escape",
 											   [FAULT_LONE_SURROGATE] = "lone_surrogate",
@@ -210,7 +214,8 @@ take_fault(const json_t *order, Fault *fault, Buffer *error)
 		   take_number(order, after, -1, 0, &fault->after, error) &&
 		   take_number(order, "bytes_per_second", 100, 1, &fault->bytes_per_second, error) &&
 		   take_number(order, "ms", 1000, 0, &fault->ms, error) &&
-		   take_number(order, "seconds", 0, INT64_MIN, &fault->seconds, error) &&
+		   take_number(order, "seconds", fault->kind == FAULT_OUTSIDE_ROW ? OUTSIDE_SECONDS : 0,
+					   INT64_MIN, &fault->seconds, error) &&
 		   take_number(order, "row", -1, 0, &fault->row, error) &&
 		   take_number(order, "retry_after_date", 0, INT64_MIN, &fault->retry_after_date, error) &&
 		   take_text(order, "retry_after", fault->retry_after, sizeof(fault->retry_after), error) &&

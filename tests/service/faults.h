@@ -25,6 +25,7 @@ typedef enum FaultKind
 	FAULT_EMPTY_PAGE,	 /* no rows, but a link that goes on */
 	FAULT_REPEAT_ROW,	 /* the last row is also the next page's first */
 	FAULT_BAD_ROW,		 /* one row more that cannot be read */
+	FAULT_OUTSIDE_ROW,	 /* one row more, from outside of the window */
 	FAULT_INVALID_UTF8,
 	FAULT_NUL_ESCAPE,
 	FAULT_LONE_SURROGATE,

@@ -13,6 +13,7 @@
 #include "hash.h"
 #include "page.h"
 #include "skiptoken.h"
+#include "stray.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -264,6 +265,17 @@ add_row(const Request *request, const ListQuery *query, Page *page, const Row *r
 }
 
 static void
+add_stray(const Request *request, const ListQuery *query, Page *page)
+{
+	Walk walk;
+	Row row;
+
+	if (stray_find(request, &query->filter, query->token.from, &walk, &row))
+		add_row(request, query, page, &row, -1);
+	walk_end(&walk);
+}
+
+static void
 fill_page(const Request *request, const ListQuery *query, Walk *walk, Page *page)
 {
 	bool every_mark = request->fault.kind == FAULT_REPEAT_ROW;
@@ -282,6 +294,8 @@ fill_page(const Request *request, const ListQuery *query, Walk *walk, Page *page
 			walk_mark(walk, &row, &page->end.mark);
 	}
 	page->more = page->count == query->top && next_match(request, query, walk, &row);
+	if (request->fault.kind == FAULT_OUTSIDE_ROW)
+		add_stray(request, query, page);
 	/* a page that is empty by nature may still be ordered to hold a bad row */
 	if (page->count == 0 && request->fault.kind == FAULT_BAD_ROW)
 		page_add_bad_row(&page->rows, request->fault.variant, query->token.to);

@@ -12,6 +12,7 @@
 #include "escape.h"
 #include "events.h"
 #include "filter.h"
+#include "stray.h"
 #include "walk.h"
 
 #include <stdio.h>
@@ -272,7 +273,22 @@ add_bad_row(Buffer *out, const Request *request, const Report *report, Tick rece
 		out, ",\"Status\":\"Delivered\",\"ToIP\":null,\"FromIP\":null,\"Size\":1,\"Index\":0}");
 }
 
-/* Writes the page's rows; returns how many are good. */
+static void
+add_stray(Buffer *out, const Request *request, const Report *report, long count)
+{
+	Walk walk;
+	Row row;
+
+	if (stray_find(request, &report->filter, report->from, &walk, &row))
+	{
+		if (count > 0)
+			buffer_add_text(out, ",");
+		add_row(out, request, report, &row, report->first + count, FAULT_NONE);
+	}
+	walk_end(&walk);
+}
+
+/* Writes the page's rows; returns how many are good, and of the window. */
 static long
 add_rows(Buffer *out, const Request *request, const Report *report)
 {
@@ -302,6 +318,8 @@ add_rows(Buffer *out, const Request *request, const Report *report)
 		count++;
 	}
 	walk_end(&walk);
+	if (request->fault.kind == FAULT_OUTSIDE_ROW)
+		add_stray(out, request, report, count);
 	/* a page that is too short for it is not spared */
 	if (bad)
 	{

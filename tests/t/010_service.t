@@ -1225,6 +1225,19 @@ subtest 'faults of a row' => sub {
 		like($response->{content}, $pattern, $fault);
 		is_deeply([ quick_keys($response) ], \@good, 'no row more or less');
 	}
+	for my $case ([ '2026-11-20T09:00:00Z' ], [ '2026-11-20T08:00:00Z', seconds => -7200 ], [ '2026-11-20T11:30:00Z', seconds => 5400 ])
+	{
+		my ($time, @seconds) = @$case;
+		my ($expected) = rows_of(list(window('2026-11-19T12:00:00Z', $time), top => 1));
+		order({ fault => 'outside_row', on => 'list', @seconds });
+		is_deeply([ rows_of(list($morning, top => 10)) ], [ @$morning_rows[ 0 .. 9 ], $expected ], "a row more, from $time or before");
+		order({ fault => 'outside_row', on => 'list', @seconds });
+		my @reported = @{ (read_report(report(report_window('2026-11-20T10:00:00Z', '2026-11-20T10:59:59Z'), top => 10)))[0] };
+		is($reported[10]{MessageTraceId}, $expected->{id}, 'the same by the Reporting web service');
+	}
+	order({ fault => 'outside_row', on => 'list' });
+	my @failed = rows_of(list("$morning and status eq 'failed'"));
+	is((grep { $_->{status} eq 'failed' } @failed) . ' ' . ($failed[-1]{receivedDateTime} lt '2026-11-20T09:00'), @failed . ' 1', 'other conditions hold for it');
 	order({ fault => 'nul_escape', on => 'list', row => 3 });
 	like((list($morning, top => 10)->{content} =~ /(\{"[^{}]*\})/g)[3], qr/\\u0000"/, 'at the row ordered');
 };
