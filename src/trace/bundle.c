@@ -30,6 +30,7 @@ msgtrace_bundle_create(MemoryContext context, const MsgTraceSlice *slice,
 
 	bundle->context = own;
 	bundle->slice = *slice;
+	bundle->first_page_size = first_page_size;
 	bundle->strands = palloc(question->count * sizeof(MsgTraceStrand));
 	bundle->in_flight = palloc0(question->count * sizeof(bool));
 	bundle->held = palloc0(question->count * sizeof(bool));
@@ -124,6 +125,17 @@ void
 msgtrace_bundle_free_page(MsgTraceReadPage *read)
 {
 	MemoryContextDelete(read->context);
+}
+
+bool
+msgtrace_bundle_is_held(const MsgTraceBundle *bundle)
+{
+	for (int i = 0; i < bundle->strand_count; i++)
+	{
+		if (bundle->held[i])
+			return true;
+	}
+	return false;
 }
 
 bool

@@ -34,8 +34,9 @@ typedef struct MsgTraceBundle
 	bool *in_flight; /* by strand: its next page is being fetched */
 	bool *held;		 /* by strand: not before the reader wants more */
 	int strand_count;
-	int64 rows;	  /* new ones so far */
-	int fetching; /* pages in flight */
+	int first_page_size; /* of each strand, else as the question says */
+	int64 rows;			 /* new ones so far */
+	int fetching;		 /* pages in flight */
 	int pages_read;
 	int pages_handed; /* out */
 	MsgTraceReadPage *first;
@@ -67,6 +68,9 @@ extern void msgtrace_bundle_put(MsgTraceBundle *bundle, MsgTraceReadPage *read,
 /* Take the next page, or NULL; free it when its rows were handed out. */
 extern MsgTraceReadPage *msgtrace_bundle_take(MsgTraceBundle *bundle);
 extern void msgtrace_bundle_free_page(MsgTraceReadPage *read);
+
+/* Is there a strand that is held? */
+extern bool msgtrace_bundle_is_held(const MsgTraceBundle *bundle);
 
 /* The reader wants more: strands that were held go on, in pages of full size.  True if any. */
 extern bool msgtrace_bundle_release(MsgTraceBundle *bundle);

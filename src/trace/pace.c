@@ -84,14 +84,14 @@ msgtrace_pace_rows_of_next_slice(const MsgTracePace *pace)
 	return question->may_stop ? question->page_size * FILL : rows_of_slice_read_to_its_end(pace);
 }
 
-/* A reader of few rows in any order is served by a small page, if it is lucky. */
+/* A reader of few rows in any order is served by a small page, if it is lucky; else by full ones. */
 int
 msgtrace_pace_first_page_size(const MsgTracePace *pace)
 {
 	const MsgTraceQuestion *question = pace->question;
 	int64 small = question->wanted + question->wanted / 5 + 10;
 
-	if (msgtrace_pace_is_ordered(pace) || question->wanted == 0 || pace->slices_handed > 0 ||
+	if (msgtrace_pace_is_ordered(pace) || question->wanted == 0 || pace->slices_cut > 0 ||
 		small > question->page_size / 2)
 		return question->page_size;
 	return (int) small;

@@ -323,7 +323,7 @@ go_on(MsgTracePager *pager, MsgTraceLane *lane, const MsgTracePage *page)
 	MsgTraceBundle *bundle = task->bundle;
 	MsgTraceStrand *strand = &bundle->strands[task->strand];
 	bool was_small = strand->page_size < strand->full_page_size && strand->part_pages == 0 &&
-					 msgtrace_pace_first_page_size(&pager->pace) == strand->page_size;
+					 strand->page_size == bundle->first_page_size;
 	MsgTraceFault fault;
 
 	if (msgtrace_pace_shorten(&pager->pace, bundle, strand, page))
@@ -473,6 +473,8 @@ bundle_to_ask(MsgTracePager *pager, int *strand)
 		*strand = msgtrace_bundle_next_strand(bundle);
 		if (*strand >= 0)
 			return msgtrace_pace_may_ask(&pager->pace, bundle) ? bundle : NULL;
+		if (msgtrace_bundle_is_held(bundle))
+			return NULL; /* perhaps the reader has enough */
 	}
 	*strand = 0;
 	return msgtrace_pace_may_cut(&pager->pace) ? cut_slice(pager) : NULL;

@@ -106,41 +106,46 @@ sub fault
 	my ($name, %more) = @_;
 	return { on => 'list', fault => $name, count => 100, %more };
 }
+# Each: where a scan waits, what its wait is called, a schema, what the service does.
 my @places = (
-	[ 'name resolution', 'unresolved' ],
-	[ 'connect', 'unanswered' ],
-	[ 'the TLS handshake', 'mute' ],
-	[ 'the token', 'mail', fault('hang', on => 'token') ],
-	[ "a token's body", 'mail', fault('hang', on => 'token', where => 'body') ],
-	[ "a page's head", 'mail', fault('hang') ],
-	[ "a page's body", 'mail', fault('hang', where => 'body') ],
-	[ 'a later page', 'mail', fault('hang', skip => 2) ],
-	[ 'a slow drip', 'mail', fault('drip', bytes_per_second => 10) ],
-	[ 'Retry-After of a 503', 'mail', fault('status', status => 503, retry_after => 300) ],
-	[ 'Retry-After of a 429', 'mail', fault('status', status => 429, retry_after => 300) ],
-	[ 'a 429 without Retry-After', 'mail', fault('status', status => 429) ],
-	[ 'a token that is to be retried', 'mail', fault('status', on => 'token', status => 503, retry_after => 300) ]);
+	[ 'name resolution', 'SignIn', 'unresolved' ],
+	[ 'connect', 'SignIn', 'unanswered' ],
+	[ 'the TLS handshake', 'SignIn', 'mute' ],
+	[ 'the token', 'SignIn', 'mail', fault('hang', on => 'token') ],
+	[ "a token's body", 'SignIn', 'mail', fault('hang', on => 'token', where => 'body') ],
+	[ "a page's head", 'Page', 'mail', fault('hang') ],
+	[ "a page's body", 'Page', 'mail', fault('hang', where => 'body') ],
+	[ 'a later page', 'Page', 'mail', fault('hang', skip => 2) ],
+	[ 'a slow drip', 'Page', 'mail', fault('drip', bytes_per_second => 10) ],
+	[ 'Retry-After of a 503', 'Retry', 'mail', fault('status', status => 503, retry_after => 300) ],
+	[ 'Retry-After of a 429', 'Retry', 'mail', fault('status', status => 429, retry_after => 300) ],
+	[ 'a 429 without Retry-After', 'Retry', 'mail', fault('status', status => 429) ],
+	[ 'a token that is to be retried', 'Retry', 'mail', fault('status', on => 'token', status => 503, retry_after => 300) ]);
 
 my $admin = $node->session;
 my %slowest;
 
-# Waits until the backend waits, and the service has met its fault.
+# Waits until the backend waits, which PostgreSQL 17 has a name for, and the service has met its fault.
+my $named_waits = $node->sql('SHOW server_version_num') >= 170000;
+
 sub wait_in_place
 {
-	my ($session, $fault) = @_;
+	my ($session, $place) = @_;
+	my (undef, $wait, undef, $fault) = @$place;
+	my $event = $named_waits ? "O365Msgtrace$wait" : 'Extension';
 	if ($fault)
 	{
 		wait_for('the fault to be met', 30, sub { grep { $_->{fault} } $service->requests });
 	}
-	wait_for('the scan to wait', 30, sub {
-		$admin->sql("SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = " . $session->pid) eq 't' });
+	wait_for("the scan to wait, and call it $event", 30, sub {
+		$admin->sql("SELECT wait_event_type = 'Extension' AND wait_event = '$event' FROM pg_stat_activity WHERE pid = " . $session->pid) eq 't' });
 	return;
 }
 
 sub begin_scan
 {
 	my ($session, $place) = @_;
-	my (undef, $schema, $fault) = @$place;
+	my (undef, undef, $schema, $fault) = @$place;
 	$service->clear_faults;
 	$service->clear_requests;
 	$service->fault($fault) if $fault;
@@ -158,11 +163,11 @@ sub note_time
 
 for my $place (@places)
 {
-	my ($what, undef, $fault) = @$place;
+	my ($what) = @$place;
 	my $session = $node->session;
 
 	begin_scan($session, $place);
-	wait_in_place($session, $fault);
+	wait_in_place($session, $place);
 	my $began = time;
 	$admin->sql('SELECT pg_cancel_backend(' . $session->pid . ')');
 	my $text = $session->receive(60);
@@ -184,7 +189,7 @@ for my $place (@places)
 	$session->quit;
 	$session = $node->session;
 	begin_scan($session, $place);
-	wait_in_place($session, $fault);
+	wait_in_place($session, $place);
 	$began = time;
 	$admin->sql('SELECT pg_terminate_backend(' . $session->pid . ')');
 	$text = $session->receive(60);

@@ -129,6 +129,19 @@ for my $concurrency (1, 3, 6)
 }
 with_concurrency(3);
 
+# A small page first, where it is probably enough; full ones after it, and where it is not.
+for my $limit ([ 10, 22, 'true', 1 ], [ 40, 58, 'true', 1 ], [ 90, $page, 'true', 1 ], [ 10, 46, 'size < (SELECT min(size) FROM truth)', 60 ])
+{
+	my ($wanted, $small, $condition, $at_least) = @$limit;
+	$service->clear_requests;
+	is($node->sql("SELECT count(*) FROM (SELECT 1 FROM mail.message_trace WHERE $days AND $condition LIMIT $wanted) x"),
+		$node->sql("SELECT count(*) FROM (SELECT 1 FROM truth WHERE $days AND $condition LIMIT $wanted) x"), "LIMIT $wanted where $condition");
+	my @sizes = map { $_->{parameters}{'$top'} } $service->list_requests;
+	is(shift @sizes, $small, "… has a first page of $small rows");
+	is(join(' ', grep { $_ != $page } @sizes), '', '… and then full ones');
+	cmp_ok(1 + @sizes, '>=', $at_least, "… at least $at_least pages in all");
+}
+
 # ---- in order ------------------------------------------------------------------------
 
 for my $direction ('DESC', 'ASC')

@@ -37,7 +37,7 @@ $service->add_rows(map { {
 # ... and some around whole seconds: at each, right before it and right after it.
 $service->add_rows(map { {
 	id => sprintf('0dd00002-0000-4000-8000-00000000%04x', $_), receivedDateTime => sprintf('2026-05-09T20:00:%02d.%06dZ', int($_ / 3), (0, 1, 999999)[$_ % 3]),
-	senderAddress => 'clock@x.example', recipientAddress => "c$_\@x.example", subject => 'tick', status => 'delivered', size => $_, fromIP => '', toIP => '' } } 0 .. 29);
+	senderAddress => 'clock@x.example', recipientAddress => "c$_\@x.example", subject => 'tick', status => 'delivered', size => $_, fromIP => '', toIP => ('198.51.100.77', '2001:db8::77')[$_ % 2] } } 0 .. 29);
 
 # With so many rows a day, asking for each value costs less than asking for all;
 # only what one page can hold is asked for as a whole.
@@ -128,6 +128,10 @@ asks("from_ip = '192.0.2.77'::cidr", "fromIP eq '192.0.2.77'", at_least => 1);
 asks("from_ip = '2001:db8::1'", '', at_least => 1);
 asks("from_ip = '192.0.2.77/24'", '');
 asks("from_ip <<= '192.0.2.77'", '', at_least => 1);
+my $evening = "received >= '2026-05-09T20:00:00Z' AND received < '2026-05-09T21:00:00Z'";
+asks("to_ip = '198.51.100.77'", "toIP eq '198.51.100.77'", range => $evening, at_least => 15);
+asks("to_ip IN ('198.51.100.77', '198.51.100.78')", "toIP eq '198.51.100.77' | toIP eq '198.51.100.78'", range => $evening, at_least => 15);
+asks("to_ip = '2001:db8::77'", '', range => $evening, at_least => 15);
 asks("host(from_ip) = '192.0.2.77'", '', at_least => 1);
 asks("sender_address = 'ada\@x.example' AND recipient_address = 'bob\@y.example' AND status = 'failed'",
 	"senderAddress eq 'ada\@x.example' and recipientAddress eq 'bob\@y.example' and status eq 'failed'");

@@ -87,6 +87,8 @@ for my $api (sort keys %schema)
 }
 agree('a list of recipients, one of them twice, and nobody',
 	"SELECT $columns FROM DETAIL WHERE message_trace_id = '$id' AND recipient_address IN ('$recipient', '$recipient', 'nobody\@nowhere.example', NULL)", details => 2);
+agree('lists in which NULL comes before others',
+	"SELECT $columns FROM DETAIL WHERE message_trace_id = ANY (ARRAY[NULL, '$id', '$other_id']::uuid[]) AND recipient_address IN (NULL, '$recipient')", details => 2);
 agree('lists of both: each with each',
 	"SELECT $columns FROM DETAIL WHERE message_trace_id IN ('$id', '$other_id') AND recipient_address = ANY (ARRAY['$recipient', '$other_recipient'])", details => 4);
 agree('pairs', "SELECT $columns FROM DETAIL WHERE (message_trace_id, recipient_address) IN (('$id', '$recipient'), ('$other_id', '$other_recipient'))", details => 2);
