@@ -81,6 +81,16 @@ SELECT covered FROM o365_msgtrace.coverage WHERE input_id = 'full';
 SELECT o365_msgtrace.alter_input('full', target => 'regress_archive.mt');
 SELECT wanted, covered, settled FROM o365_msgtrace.coverage WHERE input_id = 'full';
 
+-- details: their table is made; one setting takes the other with it
+SELECT o365_msgtrace.alter_input('full', detail_filter => 'status = ''failed''', detail_target => 'regress_archive.details');
+\d regress_archive.details
+SELECT o365_msgtrace.alter_input('full', detail_filter => 'status = 1');
+SELECT detail_filter, detail_target FROM o365_msgtrace.input WHERE input_id = 'full';
+SELECT o365_msgtrace.reset_details('full');
+SELECT o365_msgtrace.alter_input('full', detail_filter => '');
+SELECT detail_filter, detail_target FROM o365_msgtrace.input WHERE input_id = 'full';
+SELECT o365_msgtrace.reset_details('full');
+
 -- somebody else's
 CREATE ROLE regress_settings_other;
 GRANT USAGE ON SCHEMA o365_msgtrace TO regress_settings_other;

@@ -20,6 +20,7 @@
 #include "net/counters.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 static bool
@@ -56,6 +57,17 @@ may_see_quota(const MsgTraceQuota *quota)
 		if (quota->users[i].database == MyDatabaseId && exists(server) &&
 			(msgtrace_may_use_server(server, GetUserId()) ||
 			 msgtrace_owns_server(server, GetUserId())))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_used_by(const MsgTraceQuota *quota, Oid server_id)
+{
+	for (int i = 0; i < quota->user_count; i++)
+	{
+		if (quota->users[i].database == MyDatabaseId && quota->users[i].server == server_id)
 			return true;
 	}
 	return false;
@@ -100,6 +112,30 @@ o365_msgtrace_quota(PG_FUNCTION_ARGS)
 	for (int i = 0; i < count; i++)
 	{
 		if (sees_all || may_see_quota(&quotas[i]))
+			put_quota(result, &quotas[i]);
+	}
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(o365_msgtrace_quota_of);
+
+/* The budgets that a foreign table's server has used: who may read the table draws on them. */
+Datum
+o365_msgtrace_quota_of(PG_FUNCTION_ARGS)
+{
+	Oid table_id = PG_GETARG_OID(0);
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MsgTraceQuota *quotas = palloc(msgtrace_budget_max() * sizeof(MsgTraceQuota));
+	int count = msgtrace_budget_list(quotas);
+	Oid server_id;
+
+	if (pg_class_aclcheck(table_id, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_TABLE, get_rel_name(table_id));
+	server_id = GetForeignTable(table_id)->serverid;
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < count; i++)
+	{
+		if (is_used_by(&quotas[i], server_id))
 			put_quota(result, &quotas[i]);
 	}
 	return (Datum) 0;

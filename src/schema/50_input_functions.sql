@@ -89,6 +89,7 @@ BEGIN
     END;
     INSERT INTO o365_msgtrace.ledger (input_number) VALUES (this.input_number);
     PERFORM o365_msgtrace._provide_target(this);
+    PERFORM o365_msgtrace._change_details(this, NULL);
 END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._make_input(o365_msgtrace.input, name[]) IS
@@ -107,6 +108,7 @@ BEGIN
     END IF;
     PERFORM o365_msgtrace._check_target(this);
     PERFORM o365_msgtrace._check_statement(this);
+    PERFORM o365_msgtrace._provide_detail_target(this);
 END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._provide_target(o365_msgtrace.input) IS 'internal: the target of an input, made if need be';

@@ -78,6 +78,11 @@ BEGIN
                          ELSE coalesce(alter_input.partition_by, this.partition_by) END;
     this.detail_filter := coalesce(alter_input.detail_filter, this.detail_filter);
     this.detail_target := coalesce(alter_input.detail_target, this.detail_target);
+    -- Neither is of use without the other.
+    IF alter_input.detail_filter = '' OR alter_input.detail_target = '' THEN
+        this.detail_filter := coalesce(alter_input.detail_filter, '');
+        this.detail_target := coalesce(alter_input.detail_target, '');
+    END IF;
     this.enabled := coalesce(alter_input.enabled, this.enabled);
     PERFORM o365_msgtrace._change_input(this, pg_catalog.current_schemas(false), coalesce(alter_input.keep_coverage, false));
 END
@@ -105,6 +110,7 @@ BEGIN
            detail_target = this.detail_target, enabled = this.enabled
      WHERE i.input_number = this.input_number;
     PERFORM o365_msgtrace._provide_target(this);
+    PERFORM o365_msgtrace._change_details(this, former);
     IF NOT keep_coverage
         AND ROW(this.source, this.target, this.filter, this.fields, this.pipeline)
             IS DISTINCT FROM ROW(former.source, former.target, former.filter, former.fields, former.pipeline) THEN

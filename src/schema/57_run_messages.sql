@@ -21,8 +21,8 @@ RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT format('%s window from %s to %s UTC', (progress).kind,
-                  o365_msgtrace._utc(lower((progress).span)), o365_msgtrace._utc(upper((progress).span)))
+    SELECT CASE WHEN (progress).kind = 'details' THEN 'reading details' ELSE format('%s window from %s to %s UTC', (progress).kind,
+                  o365_msgtrace._utc(lower((progress).span)), o365_msgtrace._utc(upper((progress).span))) END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._window_name(o365_msgtrace._progress) IS 'internal: a window as messages call it';
 

@@ -118,8 +118,9 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    counts := format('read %s rows in %s windows (%s new, %s changed), %s requests',
-                     run.rows_in, run.windows, run.rows_new, run.rows_changed, run.requests);
+    counts := format('read %s rows in %s windows (%s new, %s changed)%s, %s requests',
+                     run.rows_in, run.windows, run.rows_new, run.rows_changed,
+                     CASE WHEN this.detail_filter IS NOT NULL THEN format(', details of %s deliveries', run.details_read) END, run.requests);
     PERFORM o365_msgtrace._log_message(this, run.run_id, 'info', run.state || ': ' || counts);
     PERFORM o365_msgtrace._trim_messages(this);
     IF run.state = 'succeeded' THEN
@@ -262,7 +263,9 @@ BEGIN
             PERFORM o365_msgtrace._check_source(this.source);
             PERFORM o365_msgtrace._check_pipeline(this);
             PERFORM o365_msgtrace._check_target(this);
+            PERFORM o365_msgtrace._check_detail_target(this);
             progress := o365_msgtrace._read_window(this, progress);
+            PERFORM o365_msgtrace._find_deliveries_of_window(this, progress);
             -- Here a deferred constraint of the target fails with a handler around it, and not in COMMIT.
             SET CONSTRAINTS ALL IMMEDIATE;
             PERFORM o365_msgtrace._defer_job_timeout();
@@ -273,6 +276,7 @@ BEGIN
         END;
         EXIT WHEN progress.stopped;
     END LOOP;
+    CALL o365_msgtrace._read_details(this, progress);
 
     IF progress.taken_over THEN
         RAISE WARNING 'run % of input "%" ends here: it is no longer the current one', progress.run_id, this.input_id;

@@ -47,7 +47,9 @@ COMMENT ON FUNCTION o365_msgtrace._note_windows_left(o365_msgtrace._progress, o3
 
 CREATE VIEW o365_msgtrace.run_progress WITH (security_invoker = true) AS
 SELECT i.input_id, r.run_id, r.pid, r.started_at, t.now - r.started_at AS running_for,
-       r.windows, r.windows_left, r.rows_in, r.requests, r.waited,
+       r.windows, r.windows_left, r.rows_in, r.details_read,
+       (SELECT count(*) FROM o365_msgtrace.detail_record d WHERE d.input_id = i.input_id AND d.due) AS details_left,
+       r.requests, r.waited,
        round((r.rows_in / nullif(extract(epoch FROM r.last_window_at - r.started_at), 0))::numeric, 1) AS rows_per_second,
        CASE WHEN r.windows > 0 THEN
            greatest(t.now, r.last_window_at + r.windows_left * (r.last_window_at - r.started_at) / r.windows) END AS estimated_end,
@@ -69,6 +71,8 @@ COMMENT ON COLUMN o365_msgtrace.run_progress.running_for IS 'how long ago that i
 COMMENT ON COLUMN o365_msgtrace.run_progress.windows IS 'windows read and committed';
 COMMENT ON COLUMN o365_msgtrace.run_progress.windows_left IS 'about how many there are left, as long as the mail is as dense as in the last one: of the poll window, gaps, and what is to be settled. When the next run is due, the rest is left to it';
 COMMENT ON COLUMN o365_msgtrace.run_progress.rows_in IS 'rows that the service delivered';
+COMMENT ON COLUMN o365_msgtrace.run_progress.details_read IS 'deliveries whose details were read';
+COMMENT ON COLUMN o365_msgtrace.run_progress.details_left IS 'deliveries whose details are still to be read, by this run or the next ones';
 COMMENT ON COLUMN o365_msgtrace.run_progress.requests IS 'requests made';
 COMMENT ON COLUMN o365_msgtrace.run_progress.waited IS 'time spent waiting for the service';
 COMMENT ON COLUMN o365_msgtrace.run_progress.rows_per_second IS 'rows by time, up to the last commit';

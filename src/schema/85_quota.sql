@@ -43,6 +43,15 @@ COMMENT ON COLUMN o365_msgtrace.quota.throttled IS '429s in a row, each after th
 COMMENT ON COLUMN o365_msgtrace.quota.sharing IS 'preloaded or registered: one budget for the whole server; backend: this session''s own';
 GRANT SELECT ON o365_msgtrace.quota TO PUBLIC;
 
+-- For an ingest, which leaves some of its tenant's budget to others.
+CREATE FUNCTION o365_msgtrace._quota_of(foreign_table regclass)
+	RETURNS SETOF o365_msgtrace.quota
+	LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME', 'o365_msgtrace_quota_of';
+
+COMMENT ON FUNCTION o365_msgtrace._quota_of(regclass) IS
+'internal: the budgets that the server of this foreign table has used, as view quota shows them; for who may read the table';
+
 CREATE FUNCTION o365_msgtrace._server_stats(
 		OUT server_id oid,
 		OUT requests bigint,
