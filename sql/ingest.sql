@@ -192,6 +192,11 @@ SELECT o365_msgtrace._poll_window('-1h', 'now', '2026-11-20 14:22:31.5Z'),
        o365_msgtrace._poll_window('-1d@d', '@d', '2026-11-20 14:22:31.5Z'),
        o365_msgtrace._poll_window('-1h', '+1h', '2026-11-20 14:22:31.5Z'),
        o365_msgtrace._poll_window('@d', '-1h', '2026-11-20 00:30Z');
+SELECT o365_msgtrace._is_about(NULL, '[2026-11-20 12:00Z, 2026-11-20 13:00Z)') AS first,
+       o365_msgtrace._is_about('empty', 'empty') AS none,
+       o365_msgtrace._is_about('empty', '[2026-11-20 12:00Z, 2026-11-20 13:00Z)') AS some,
+       o365_msgtrace._is_about('[2026-11-20 12:00:02Z, 2026-11-20 13:00:02Z)', '[2026-11-20 12:00Z, 2026-11-20 13:00Z)') AS seconds,
+       o365_msgtrace._is_about('[2026-11-20 12:05Z, 2026-11-20 13:05Z)', '[2026-11-20 12:00Z, 2026-11-20 13:00Z)') AS minutes;
 
 -- what is wanted has no hole, and does not reach beyond the poll window
 SELECT name, o365_msgtrace._grow_wanted(wanted::tstzmultirange, poll::tstzrange)

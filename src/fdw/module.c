@@ -26,6 +26,7 @@ int msgtrace_log_level = MSGTRACE_BY_OPTION;
 bool msgtrace_log_scans = false;
 int msgtrace_on_bad_row = MSGTRACE_BY_OPTION;
 int msgtrace_request_class = MSGTRACE_INTERACTIVE;
+double msgtrace_rows_expected = 0;
 
 char *msgtrace_secret_key_file = NULL;
 
@@ -100,6 +101,10 @@ _PG_init(void)
 							 "\"interactive\" goes before \"batch\".", &msgtrace_request_class,
 							 MSGTRACE_INTERACTIVE, request_classes, PGC_USERSET, 0, NULL, NULL,
 							 NULL);
+	DefineCustomRealVariable(
+		"o365_msgtrace.rows_expected", "Rows that a scan of a message trace is expected to find.",
+		"Its range is then cut at once, into as few slices as are of use. 0 is not known.",
+		&msgtrace_rows_expected, 0, 0, 1e12, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable(
 		"o365_msgtrace.secret_key_file",
 		"The file with the key that stored secrets are sealed with.",

@@ -49,8 +49,9 @@ extern int msgtrace_max_requests_per_query; /* 0 = no limit */
 extern int msgtrace_clock_source;			/* MsgTraceClockSource */
 extern int msgtrace_log_level;				/* MsgTraceLogLevel or BY_OPTION */
 extern bool msgtrace_log_scans;
-extern int msgtrace_on_bad_row;	   /* MsgTraceOnBadRow or BY_OPTION */
-extern int msgtrace_request_class; /* MsgTraceRequestClass */
+extern int msgtrace_on_bad_row;		  /* MsgTraceOnBadRow or BY_OPTION */
+extern int msgtrace_request_class;	  /* MsgTraceRequestClass */
+extern double msgtrace_rows_expected; /* of a scan; 0 = not known */
 
 extern char *msgtrace_secret_key_file; /* NULL or "" = in the data directory */
 

@@ -459,6 +459,7 @@ read_settings(MsgTraceSettings *settings, const ForeignServer *server, const Opt
 	settings->normalize = boolean_option(given, "normalize");
 	settings->max_concurrency = number_option(given, "max_concurrency");
 	settings->rows_per_day = number_option(given, "rows_per_day");
+	settings->rows_expected = msgtrace_rows_expected;
 	settings->reject_bad_rows = msgtrace_on_bad_row == MSGTRACE_BY_OPTION
 									? choice_option(given, "on_bad_row") == MSGTRACE_REJECT
 									: msgtrace_on_bad_row == MSGTRACE_REJECT;

@@ -31,6 +31,7 @@ typedef struct MsgTraceSettings
 	bool reject_bad_rows;
 	int log_level; /* MsgTraceLogLevel */
 	double rows_per_day;
+	double rows_expected; /* of the scan; 0 = not known */
 } MsgTraceSettings;
 
 /*

@@ -28,6 +28,7 @@ msgtrace_reading_init(MsgTraceReading *reading, MemoryContext scan_context,
 	reading->pager_config.session = &settings->session;
 	reading->pager_config.reader = reader;
 	reading->pager_config.rows_per_day = settings->rows_per_day;
+	reading->pager_config.rows_expected = settings->rows_expected;
 	reading->scan_context = scan_context;
 	reading->context = AllocSetContextCreate(scan_context, "o365_msgtrace scan",
 											 ALLOCSET_DEFAULT_SIZES);

@@ -71,6 +71,18 @@ AS $$
 $$;
 COMMENT ON FUNCTION o365_msgtrace._poll_window(text, text, timestamptz) IS 'internal: the window that a run reads whole';
 
+-- Are two windows the same but for what two clocks may differ by?
+CREATE FUNCTION o365_msgtrace._is_about(former tstzrange, latter tstzrange)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(former = latter
+        OR (lower(latter) BETWEEN lower(former) - interval '3 seconds' AND lower(former) + interval '3 seconds'
+            AND upper(latter) BETWEEN upper(former) - interval '3 seconds' AND upper(former) + interval '3 seconds'), false)
+$$;
+COMMENT ON FUNCTION o365_msgtrace._is_about(tstzrange, tstzrange) IS 'internal: whether a poll window is one that is known already';
+
 /*
  * What is wanted grows to the end of each poll window, so that ticks that were
  * missed leave no hole. Nothing is wanted from beyond that end: if a clock was

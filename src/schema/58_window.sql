@@ -28,6 +28,17 @@ AS $$
 $$;
 COMMENT ON FUNCTION o365_msgtrace._requests_left(o365_msgtrace.input, o365_msgtrace._progress) IS 'internal: what max_requests leaves to a run';
 
+-- How many rows the window at hand is likely to have; 0 as long as no window was seen.
+CREATE FUNCTION o365_msgtrace._rows_expected(this o365_msgtrace.input, progress o365_msgtrace._progress)
+RETURNS double precision
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(greatest(l.density, 1e-6) * date_part('epoch', upper((progress).span) - lower((progress).span)), 0)
+      FROM o365_msgtrace.ledger l WHERE l.input_number = (this).input_number
+$$;
+COMMENT ON FUNCTION o365_msgtrace._rows_expected(o365_msgtrace.input, o365_msgtrace._progress) IS 'internal: what a scan of the window is told to expect';
+
 /*
  * Open the next transaction of a run: wait for the lock (only a run that asks
  * whether this one is alive can hold it), see that this run is still the current
@@ -58,7 +69,10 @@ BEGIN
         RETURN progress;
     END IF;
 
-    IF poll IS DISTINCT FROM progress.poll THEN
+    -- The service's clock is learned to a second: for less than a few the window stays as it was, lest a splinter be left.
+    IF o365_msgtrace._is_about(progress.poll, poll) THEN
+        poll := progress.poll;
+    ELSE
         -- Not with each window: what the service clamped away must not come back.
         progress.poll := poll;
         UPDATE o365_msgtrace.ledger l SET wanted = o365_msgtrace._grow_wanted(l.wanted, poll)
@@ -69,9 +83,10 @@ BEGIN
 
     SELECT * INTO ledger FROM o365_msgtrace.ledger l WHERE l.input_number = this.input_number;
     progress.density := o365_msgtrace._expected_density(ledger.density, this.source);
-    -- Two seconds less are due than are old enough: what the clocks differ by shall leave no splinter.
+    -- What was old enough when the run began, less what the clocks may differ by: what grows old meanwhile would be splinters.
     held := o365_msgtrace._held(o365_msgtrace._api(this.source), service_time);
-    settle_before := o365_msgtrace._whole_second(o365_msgtrace._earlier(service_time - interval '2 seconds', this.settle_after));
+    settle_before := o365_msgtrace._whole_second(o365_msgtrace._earlier(
+        progress.started_at + progress.clock_offset - interval '2 seconds', this.settle_after));
     length := o365_msgtrace._window_length(progress.density, o365_msgtrace._page_size(this.source),
                                            o365_msgtrace._requests_left(this, progress));
     SELECT w.kind, w.span INTO progress.kind, progress.span
@@ -126,6 +141,7 @@ DECLARE
 BEGIN
     read_as.disable_time_filter := this.disable_time_filter AND NOT progress.drops_strays;
     statement := o365_msgtrace._upsert_statement(read_as, progress.guarded);
+    PERFORM pg_catalog.set_config('o365_msgtrace.rows_expected', o365_msgtrace._rows_expected(this, progress)::text, true);
     PERFORM o365_msgtrace._use_path_of(this);
     FOR written IN EXECUTE statement
         USING o365_msgtrace._tenant_label(this.source), this.input_id, progress.run_id,

@@ -29,6 +29,9 @@
 /* What a page is aimed to be full of: a row too many costs a request more. */
 #define FILL 0.94
 
+/* Where it is known what to expect, each further slice must have so many pages to be worth its last one. */
+#define PAGES_WORTH_A_SLICE 4
+
 /* The first slice of an ordered reading that wants few rows has some times as many. */
 #define FIRST_ROWS_PER_WANTED 4
 #define LEAST_FIRST_ROWS 100
@@ -70,6 +73,25 @@ rows_of_slice_read_to_its_end(const MsgTracePace *pace)
 	return Min(Max(pages, SHORT_SLICE), LONG_SLICE) * page_size * FILL;
 }
 
+/*
+ * Slices of one length, cut without waiting for the first one; few of them, since
+ * each ends with a page that is not full.  A little too long rather than too short,
+ * lest a splinter be left.  One of fewer rows is as long as any: so it takes in all
+ * of the range, and is a good measure where there is much more than was expected.
+ */
+void
+msgtrace_pace_expect(MsgTracePace *pace, double rows)
+{
+	double pages = rows / pace->question->page_size;
+	double slices = Min(floor(pages / PAGES_WORTH_A_SLICE), pace->lanes->max);
+
+	if (pace->question->may_stop)
+		return;
+	msgtrace_slicer_expect(&pace->slicer, rows);
+	pace->rows_of_slice = slices > 1 ? rows / slices * 1.01
+									 : LONG_SLICE * pace->question->page_size * FILL;
+}
+
 /* How many rows the next slice should have. */
 double
 msgtrace_pace_rows_of_next_slice(const MsgTracePace *pace)
@@ -81,6 +103,8 @@ msgtrace_pace_rows_of_next_slice(const MsgTracePace *pace)
 		return msgtrace_pace_is_ordered(pace) && question->wanted > 0
 				   ? Min(few, question->page_size)
 				   : question->page_size;
+	if (pace->rows_of_slice > 0)
+		return pace->rows_of_slice;
 	return question->may_stop ? question->page_size * FILL : rows_of_slice_read_to_its_end(pace);
 }
 

@@ -27,10 +27,14 @@ typedef struct MsgTracePace
 	int64 pages_handed;
 	int64 slices_cut;
 	int64 slices_handed;
-	int64 rows_handed; /* those of whole slices */
+	int64 rows_handed;	  /* those of whole slices */
+	double rows_of_slice; /* even slices, when it was said how many rows to expect; else 0 */
 } MsgTracePace;
 
 extern bool msgtrace_pace_is_ordered(const MsgTracePace *pace);
+
+/* The range to be cut is expected to have so many rows. */
+extern void msgtrace_pace_expect(MsgTracePace *pace, double rows);
 
 /* How many rows the next slice should have. */
 extern double msgtrace_pace_rows_of_next_slice(const MsgTracePace *pace);

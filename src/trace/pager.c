@@ -223,6 +223,8 @@ set_range(MsgTracePager *pager)
 	msgtrace_range_begin(&pager->range, service_now(pager));
 	msgtrace_slicer_init(&pager->pace.slicer, pager->range.asked,
 						 pager->config->rows_per_day * Min(share, 1));
+	if (pager->config->rows_expected > 0)
+		msgtrace_pace_expect(&pager->pace, pager->config->rows_expected);
 	pager->pace.slicer.oldest_first = pager->question->order == MSGTRACE_OLDEST_FIRST;
 	note_range(pager);
 }
@@ -315,7 +317,7 @@ take_bad_rows(MsgTracePager *pager, MsgTraceLane *lane, const MsgTracePage *page
 	return fault == MSGTRACE_OK;
 }
 
-/* The page is read; on to the next one of the strand. */
+/* The page is read, and what of it came before is dropped; on to the next one of the strand. */
 static void
 go_on(MsgTracePager *pager, MsgTraceLane *lane, const MsgTracePage *page)
 {
@@ -324,11 +326,8 @@ go_on(MsgTracePager *pager, MsgTraceLane *lane, const MsgTracePage *page)
 	MsgTraceStrand *strand = &bundle->strands[task->strand];
 	bool was_small = strand->page_size < strand->full_page_size && strand->part_pages == 0 &&
 					 strand->page_size == bundle->first_page_size;
-	MsgTraceFault fault;
+	MsgTraceFault fault = msgtrace_strand_take_page(strand, page, &lane->status);
 
-	if (msgtrace_pace_shorten(&pager->pace, bundle, strand, page))
-		return;
-	fault = msgtrace_strand_take_page(strand, page, &lane->status);
 	if (fault != MSGTRACE_OK)
 		fail_lane(pager, lane, fault);
 	else
@@ -345,6 +344,7 @@ take_page(MsgTracePager *pager, MsgTraceLane *lane)
 	MsgTraceStrand *strand = &bundle->strands[task->strand];
 	MsgTracePage *page = &read->page;
 	MsgTraceSlice part;
+	bool is_shorter;
 
 	if (!msgtrace_page_read(page, pager->config->reader, unconstify(char *, reply->body),
 							reply->length, read->context, &lane->status))
@@ -358,13 +358,15 @@ take_page(MsgTracePager *pager, MsgTraceLane *lane)
 	pager->counts.received += page->count;
 	pager->counts.replaced += page->replaced;
 	part = *msgtrace_strand_part(strand);
-	go_on(pager, lane, page);
-	if (bundle->strand_count == 1) /* it may have been cut shorter */
+	is_shorter = msgtrace_pace_shorten(&pager->pace, bundle, strand, page);
+	if (is_shorter)
 	{
 		part.from = Max(part.from, bundle->slice.from);
 		part.to = Min(part.to, bundle->slice.to);
 	}
 	msgtrace_bundle_put(bundle, read, pager->question->keeps_strays ? NULL : &part);
+	if (!is_shorter)
+		go_on(pager, lane, page);
 	msgtrace_session_count_page(lane->session, page->count);
 	if (msgtrace_bundle_is_read(bundle))
 		msgtrace_slicer_learn(&pager->pace.slicer, &bundle->slice, bundle->rows);

@@ -34,8 +34,9 @@ typedef struct MsgTracePagerConfig
 	const MsgTraceSessionConfig *session;
 	const MsgTraceDialect *dialect;
 	const MsgTracePageReader *reader;
-	bool reject;		 /* rows that cannot be read are set aside */
-	double rows_per_day; /* of the tenant, until the density is seen */
+	bool reject;		  /* rows that cannot be read are set aside */
+	double rows_per_day;  /* of the tenant, until the density is seen */
+	double rows_expected; /* of the whole range; 0 = not known */
 } MsgTracePagerConfig;
 
 /* What the pager did; EXPLAIN ANALYZE and last_scan() show it. */

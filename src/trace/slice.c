@@ -52,6 +52,16 @@ msgtrace_slicer_init(MsgTraceSlicer *slicer, MsgTraceSlice range, double rows_pe
 	slicer->density = Max(rows_per_day, 1) / SECS_PER_DAY;
 }
 
+void
+msgtrace_slicer_expect(MsgTraceSlicer *slicer, double rows)
+{
+	int64 length = Max(slicer->to - slicer->from, USECS_PER_SEC);
+
+	slicer->density = rows / ((double) length / USECS_PER_SEC);
+	slicer->seen = true;
+	slicer->last_length = length;
+}
+
 /* Microseconds that hold this many rows at the density known. */
 static int64
 length_of_rows(const MsgTraceSlicer *slicer, double rows)

@@ -19,6 +19,9 @@
 /* No slice has more pages: it bounds memory and what a bad link can cost. */
 #define MSGTRACE_SLICE_MAX_PAGES 20
 
+/* But if they are small: not before it has so many rows. */
+#define MSGTRACE_SLICE_MAX_ROWS 40000
+
 typedef struct MsgTraceSlice
 {
 	TimestampTz from;
@@ -38,6 +41,9 @@ typedef struct MsgTraceSlicer
 } MsgTraceSlicer;
 
 extern void msgtrace_slicer_init(MsgTraceSlicer *slicer, MsgTraceSlice range, double rows_per_day);
+
+/* What is left is known to have so many rows. */
+extern void msgtrace_slicer_expect(MsgTraceSlicer *slicer, double rows);
 
 /* Cut off the next slice, to have so many rows; false when nothing is left. */
 extern bool msgtrace_slicer_next(MsgTraceSlicer *slicer, double rows, MsgTraceSlice *slice);

@@ -45,6 +45,7 @@ static void
 begin_part(MsgTraceStrand *strand)
 {
 	strand->part_pages = 0;
+	strand->part_fruitless = 0;
 	strand->part_records = 0;
 	go_to(strand, list_url(strand), false);
 }
@@ -116,13 +117,17 @@ msgtrace_strand_avoid_link(MsgTraceStrand *strand)
 }
 
 /*
- * Is the part flooded: has it more pages than it may have, though not all were
- * read?  One that cannot be halved may have many; it is a second's mail.
+ * Is the part flooded: has it more pages than it may have, or as many without a new
+ * row, though not all were read?  One that cannot be halved may have many; it is a
+ * second's mail.  Small pages may be many, too, as long as they bring something: to
+ * begin anew, in halves, costs all that were read.
  */
 static bool
 is_flooded(const MsgTraceStrand *strand)
 {
-	return strand->part_pages >= MSGTRACE_SLICE_MAX_PAGES;
+	return strand->part_fruitless >= MSGTRACE_SLICE_MAX_PAGES ||
+		   (strand->part_pages >= MSGTRACE_SLICE_MAX_PAGES &&
+			strand->part_records >= MSGTRACE_SLICE_MAX_ROWS);
 }
 
 static bool
@@ -152,6 +157,7 @@ msgtrace_strand_take_page(MsgTraceStrand *strand, const MsgTracePage *page, MsgT
 	char *link;
 
 	strand->part_pages++;
+	strand->part_fruitless += page->count == 0;
 	strand->part_records += Min(page->records, strand->page_size);
 	link = next_url(strand, page);
 	if (link == NULL)

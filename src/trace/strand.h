@@ -31,6 +31,7 @@ typedef struct MsgTraceStrand
 	MsgTraceSlice parts[MSGTRACE_MAX_PARTS]; /* still to be read; top = at hand */
 	int part_count;
 	int part_pages;		/* read of the part at hand */
+	int part_fruitless; /* of them, without a new row */
 	int64 part_records; /* in them, as far as they were asked for */
 	int full_page_size;
 	int page_size;	   /* asked for; smaller after trouble, or for a reader of few rows */
@@ -48,8 +49,8 @@ extern void msgtrace_strand_init(MsgTraceStrand *strand, MemoryContext context,
 extern MsgTraceSlice *msgtrace_strand_part(MsgTraceStrand *strand); /* at hand */
 
 /*
- * The page of `url` came: go on to the next one.  Else the fault with which the
- * scan ends.
+ * The page of `url` came, with rows that are new only: go on to the next one.
+ * Else the fault with which the scan ends.
  */
 extern MsgTraceFault msgtrace_strand_take_page(MsgTraceStrand *strand, const MsgTracePage *page,
 											   MsgTraceStatus *status);

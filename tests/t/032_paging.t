@@ -120,13 +120,15 @@ $service->add_rows(map { row(id => $id, receivedDateTime => '2026-05-08T08:00:00
 $node->load_truth($service, 'truth', $earliest, '2026-05-10T11:59:59Z');
 
 my $around = "received > '2026-05-08T07:00:00Z' AND received < '2026-05-08T09:00:00Z'";
-create_table("size_$_", "page_size '$_'") for 1, 5, 7, 100, 3000;
+create_table("size_$_", "page_size '$_'") for 1, 5, 7, 50, 100, 3000;
 for my $shuffle (0, 1)
 {
 	$service->settings(shuffle => $shuffle);
 	my $how = $shuffle ? ', in no order' : '';
 	agree("6000 recipients of one message, 5000 rows a page$how", $around, at_least => 6000);
 	agree("… $_ rows a page$how", $around, table => "mail.size_$_", at_least => 6000) for 7, 100, 3000;
+	my @asked = agree("… 50 rows a page$how", $around, table => 'mail.size_50', at_least => 6000);
+	cmp_ok(scalar @asked, '<=', 1.1 * 6000 / 50, '… for little more requests than pages');
 	agree("… at exactly this time$how", "received = '2026-05-08T08:00:00.123456Z'", at_least => 6000);
 }
 $service->settings(shuffle => 0);
@@ -135,6 +137,16 @@ $service->settings(shuffle => 0);
 agree('… 5 rows a page', $around, table => 'mail.size_5', at_least => 6000);
 agree('… 1 row a page', "received = '2026-05-08T08:00:00.123456Z' AND recipient_address < 'member1100'",
 	table => 'mail.size_1', at_least => 1099);
+
+# Who says how many rows there are gets slices of few last pages; who is wrong gets all rows, too.
+create_table('lanes', "page_size '100', max_concurrency '3'");
+my $in_it = $node->sql("SELECT count(*) FROM truth WHERE $around");
+for my $expected (1, $in_it, 1_000_000)
+{
+	my @asked = agree("$expected rows are expected", $around, table => 'mail.lanes', at_least => 6000,
+		before => "SET LOCAL o365_msgtrace.rows_expected = $expected");
+	cmp_ok(scalar @asked, '<=', $in_it / 100 + 3, '… and few requests made for them');
+}
 
 # ---- links ---------------------------------------------------------------------------------
 

@@ -196,9 +196,9 @@ for my $name (sort keys %refusals)
 
 # ---- the index of a row ---------------------------------------------------------------
 
-# The service gives up at row 999999 of a window. A slice that has more than 20 pages is
-# parted, so that 40 000 rows are the most that one of 2000 to a page is read to, however
-# wrong the estimate is and in whatever order rows come. Here pages have 100.
+# The service gives up at row 999999 of a window. A slice that has more than 20 pages and
+# 40 000 rows is parted, however wrong the estimate is and in whatever order rows come. Here
+# pages have 100 rows.
 my $dense = "received >= '2026-05-12 11:00Z' AND received < '2026-05-13 10:00Z'";
 $node->sql("ALTER SERVER tenant OPTIONS (SET rows_per_day '1', ADD page_size '100', ADD max_concurrency '1')");
 for my $concurrency (1, 3)
@@ -212,7 +212,7 @@ for my $concurrency (1, 3)
 			at_least => 30_000, truth => $order =~ /without/ ? 'truth_ms' : 'truth');
 		my ($last) = sort { $b <=> $a } map { $_->{parameters}{'$skiptoken'} // 0 } @parts;
 		cmp_ok($last, '>', 100, '… is read by the index of its rows');
-		cmp_ok($last, '<', 20 * 100, '… of twenty pages at most');
+		cmp_ok($last, '<', 40_000, '… of forty thousand rows at most');
 	}
 }
 $service->reset;

@@ -326,10 +326,10 @@ $node->sql($run, %owner);
 # A run that is as old as poll_interval leaves the rest to the next one, which polls first.
 $node->sql("ALTER TABLE o365_msgtrace.run_record ALTER started_at SET DEFAULT clock_timestamp() - interval '61 seconds'");
 my $runs_before = $node->sql('SELECT count(*) FROM o365_msgtrace.run_record');
-$node->sql("CALL o365_msgtrace.backfill('contoso', '2026-04-01 00:00Z', '2026-04-01 03:00Z')", %owner);
+$node->sql("CALL o365_msgtrace.backfill('contoso', '2026-04-01 00:00Z', '2026-04-03 00:00Z')", %owner);
 $node->sql('ALTER TABLE o365_msgtrace.run_record ALTER started_at SET DEFAULT clock_timestamp()');
 cmp_ok($node->sql('SELECT count(*) FROM o365_msgtrace.run_record') - $runs_before, '>', 3, 'a long backfill is several runs');
-is(coverage("covered @> tstzrange('2026-04-01 00:00Z', '2026-04-01 03:00Z')"), 't', 'until all is read');
+is(coverage("covered @> tstzrange('2026-04-01 00:00Z', '2026-04-03 00:00Z')"), 't', 'until all is read');
 
 # ---- to read again -------------------------------------------------------------------------------------
 
