@@ -211,6 +211,10 @@ COMMENT ON FUNCTION o365_msgtrace._check_target(o365_msgtrace.input) IS
  * but with its option "normalize" off two spellings of one address are two
  * keys to it and one delivery to us: the key is then put in lower case (ASCII),
  * and with `guarded` one row of each key is taken.
+ *
+ * Rows of addresses that its owner has erased are left out, by what would be
+ * written; where nothing was erased nobody asks. So the caller must hold the
+ * lock of _share_erasures().
  */
 CREATE FUNCTION o365_msgtrace._upsert_statement(this o365_msgtrace.input, guarded boolean)
 RETURNS text
@@ -232,12 +236,13 @@ AS $$
                coalesce(string_agg(format('%1$s = EXCLUDED.%1$s, ', name), '' ORDER BY place)
                    FILTER (WHERE NOT is_key), '') AS changes,
                coalesce(string_agg('t.' || name, ', ' ORDER BY place) FILTER (WHERE is_compared), '') AS old,
-               coalesce(string_agg('EXCLUDED.' || name, ', ' ORDER BY place) FILTER (WHERE is_compared), '') AS new
+               coalesce(string_agg('EXCLUDED.' || name, ', ' ORDER BY place) FILTER (WHERE is_compared), '') AS new,
+               array_agg(value) FILTER (WHERE name IN ('sender_address', 'recipient_address')) AS addresses
           FROM columns
     )
     SELECT format(
         'INSERT INTO %1$s AS t (tenant, %2$s, input_id, run_id, source, ingested_at, updated_at) '
-        'SELECT %3$s $1, %4$s, $2, $3, $4, $5, $5 FROM %5$s '
+        'SELECT %3$s $1, %4$s, $2, $3, $4, $5, $5 FROM %5$s %9$s'
         'ON CONFLICT (tenant, received, message_trace_id, recipient_address) DO UPDATE '
         'SET %6$srun_id = EXCLUDED.run_id, source = EXCLUDED.source, updated_at = EXCLUDED.updated_at '
         'WHERE %7$s '
@@ -246,7 +251,9 @@ AS $$
         values, o365_msgtrace._rows_of_window(this), changes,
         CASE WHEN old = '' THEN 'false' ELSE format('ROW(%s) IS DISTINCT FROM ROW(%s)', old, new) END,
         CASE WHEN (this).disable_time_filter
-             THEN 't.received OPERATOR(pg_catalog.>=) $6 AND t.received OPERATOR(pg_catalog.<) $7' ELSE 'true' END)
+             THEN 't.received OPERATOR(pg_catalog.>=) $6 AND t.received OPERATOR(pg_catalog.<) $7' ELSE 'true' END,
+        CASE WHEN o365_msgtrace._has_erasures((this).owner)
+             THEN format('WHERE %s ', o365_msgtrace._not_erased(addresses)) ELSE '' END)
       FROM lists
 $$;
 COMMENT ON FUNCTION o365_msgtrace._upsert_statement(o365_msgtrace.input, boolean) IS

@@ -108,7 +108,7 @@ END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._next_step(o365_msgtrace.input, o365_msgtrace._progress) IS 'internal: choose the next window of a run';
 
--- Take the run's lock until the end of the transaction; is the run still the current one, and the role still its owner?
+-- Take the run's locks until the end of the transaction; is the run still the current one, and the role still its owner?
 CREATE FUNCTION o365_msgtrace._is_current(this o365_msgtrace.input, progress o365_msgtrace._progress)
 RETURNS boolean
 LANGUAGE plpgsql
@@ -116,6 +116,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(o365_msgtrace._lock_class(), this.input_number);
+    PERFORM o365_msgtrace._share_erasures();
     RETURN this.owner = current_user
         AND EXISTS (SELECT FROM o365_msgtrace.run_record r WHERE r.run_id = progress.run_id AND r.state = 'running');
 END
@@ -291,6 +292,7 @@ BEGIN
         SELECT this.input_id, progress.run_id, l.message_trace_id, l.recipient_address, l.received, l.field,
                l.reason, l.raw, l.digest
           FROM o365_msgtrace._last_rejected() l
+         WHERE NOT o365_msgtrace._is_erased_record(this.owner, l.recipient_address, l.raw)
             ON CONFLICT ON CONSTRAINT rejected_record_pkey DO NOTHING;
     END IF;
 
