@@ -176,10 +176,15 @@ UPDATE o365_msgtrace.input SET owner = 'postgres';
 RESET ROLE;
 
 --
--- schedules: the minute depends on the name
+-- schedules: the minute depends on the name, if it is not to be the full hour's
 --
-SELECT minutes, o365_msgtrace._cron_schedule('contoso', minutes), o365_msgtrace._cron_schedule('fabrikam', minutes)
+SELECT minutes, o365_msgtrace._cron_schedule('contoso', minutes), o365_msgtrace._cron_schedule('fabrikam', minutes),
+       o365_msgtrace._cron_schedule('contoso', minutes, false) AS together
   FROM unnest(ARRAY[1, 2, 5, 15, 30, 60]) minutes;
+SELECT schedule, o365_msgtrace._tick(schedule, '2026-11-20 14:22:31.5Z') AS last, o365_msgtrace._tick(schedule, '2026-11-20 14:22:31.5Z', 1) AS next,
+       o365_msgtrace._tick(schedule, '2026-11-20 14:22:00Z') AS on_time
+  FROM unnest(ARRAY['* * * * *', '*/5 * * * *', '2-59/5 * * * *', '3-59/5 * * * *', '0-59/30 * * * *', '0 * * * *', '22 * * * *', '23 * * * *',
+                    '7-59/5 * * * *', '*/7 * * * *', '5-59 * * * *', '5/10 * * * *', '0 5 * * *', '*/5 * * * 1', '@hourly', '30 seconds', '']) schedule;
 
 --
 -- the arithmetic of the ledger

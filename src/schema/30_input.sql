@@ -46,6 +46,7 @@ CREATE TABLE o365_msgtrace.input (
     detail_filter text,
     detail_target text,
     enabled boolean NOT NULL DEFAULT true,
+    stagger boolean NOT NULL DEFAULT true,
     search_path text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL DEFAULT now()
 );
@@ -76,6 +77,7 @@ COMMENT ON COLUMN o365_msgtrace.input.partition_by IS 'whether the target is par
 COMMENT ON COLUMN o365_msgtrace.input.detail_filter IS 'a predicate over the columns of the target: the details of rows that satisfy it are copied too; NULL = of none';
 COMMENT ON COLUMN o365_msgtrace.input.detail_target IS 'the table that details are written to, with its schema; NULL = none are';
 COMMENT ON COLUMN o365_msgtrace.input.enabled IS 'whether it runs at all; default true';
+COMMENT ON COLUMN o365_msgtrace.input.stagger IS 'whether its runs begin at a minute that depends on its name, so that not all inputs begin at once; as schedule() was told last, default true';
 COMMENT ON COLUMN o365_msgtrace.input.search_path IS 'the search_path of its owner when the input was made; triggers on the target run with it, after pg_catalog';
 COMMENT ON COLUMN o365_msgtrace.input.created_at IS 'when the input was made';
 

@@ -64,15 +64,16 @@ COMMENT ON FUNCTION o365_msgtrace._lock_class() IS
 /*
  * Is this run alive? Its backend holds the lock, or is between two of its
  * transactions and then at least at work. What another role's backend does is
- * not shown to us (its state is NULL): taken for at work. Nobody can ask in the
- * middle of his own run, so a record of the asker's own process is a dead one.
+ * not shown to us (its state is NULL): taken for at work, as is what a standby
+ * has of its primary's runs. Nobody can ask in the middle of his own run, so a
+ * record of the asker's own process is a dead one.
  */
 CREATE FUNCTION o365_msgtrace._run_is_alive(run o365_msgtrace.run_record)
 RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT (run).pid <> pg_backend_pid() AND (EXISTS (
+    SELECT pg_is_in_recovery() OR (run).pid <> pg_backend_pid() AND (EXISTS (
             SELECT FROM pg_locks l
              WHERE l.locktype = 'advisory' AND l.granted AND l.pid = (run).pid
                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())

@@ -75,6 +75,7 @@ BEGIN
     PERFORM o365_msgtrace._check_input_id(this.input_id);
     this := o365_msgtrace._check_settings(this, schemas);
     this.owner := current_user;
+    this.stagger := true;
     this.created_at := now();
 
     -- Somebody else's input of this name is seen by the unique index only.
@@ -144,8 +145,11 @@ DECLARE
 BEGIN
     PERFORM o365_msgtrace._lock_idle_input(doomed);
     PERFORM o365_msgtrace._unschedule(doomed);
+    PERFORM o365_msgtrace._say_job_elsewhere(format('SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname = %L;',
+        o365_msgtrace._job_name(doomed.input_number)));
+    PERFORM o365_msgtrace._trim_cron_runs(doomed.owner, ARRAY[o365_msgtrace._cron_command(doomed.input_id)], 0);
     DELETE FROM o365_msgtrace.input i WHERE i.input_number = doomed.input_number;
 END
 $$;
 COMMENT ON FUNCTION o365_msgtrace.drop_input(text) IS
-'drop an input with its schedule, its ledger and its run log. The target and its rows stay. Errors: 42704 no such input, 55006 it is running';
+'drop an input with its schedule, its ledger, its run log and what pg_cron has recorded of its job. The target and its rows stay. Errors: 42704 no such input, 55006 it is running';

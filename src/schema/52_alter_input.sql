@@ -116,8 +116,11 @@ BEGIN
             IS DISTINCT FROM ROW(former.source, former.target, former.filter, former.fields, former.pipeline) THEN
         PERFORM o365_msgtrace._reset_ledger(this);
     END IF;
-    IF this.poll_interval <> former.poll_interval AND o365_msgtrace._unschedule(former) THEN
-        PERFORM o365_msgtrace.schedule(this.input_id);
+    IF this.poll_interval <> former.poll_interval THEN
+        IF o365_msgtrace._job_id(this) IS NOT NULL THEN
+            PERFORM o365_msgtrace.schedule(this.input_id, this.stagger);
+        END IF;
+        PERFORM o365_msgtrace._say_job_elsewhere(o365_msgtrace._cron_statement(this));
     END IF;
 END
 $$;

@@ -23,7 +23,7 @@ CREATE TYPE o365_msgtrace._scan_report AS (
 COMMENT ON TYPE o365_msgtrace._scan_report IS 'internal: what last_scan() said';
 
 CREATE TYPE o365_msgtrace._progress AS (
-    verdict text,                -- started, skipped or wait: see _begin_run()
+    verdict text,                -- started, skipped, wait or not due: see _begin_run(); failed: it could not
     scheduled boolean,           -- not by hand
     run_id bigint,
     started_at timestamptz,      -- of the run; the poll window is relative to it
@@ -41,6 +41,7 @@ CREATE TYPE o365_msgtrace._progress AS (
     failures_in_a_row integer,
     stopped boolean,             -- no use to go on
     taken_over boolean,          -- another run is the current one
+    cancelled boolean,           -- by a user, who does not mean this input alone
     sqlstate text,               -- the first error of the run
     message text,
     detail text,
@@ -124,6 +125,7 @@ BEGIN
     VALUES (this.input_number, 'skipped', clock_timestamp(), reason)
     RETURNING r.run_id INTO run_id;
     PERFORM o365_msgtrace._log_message(this, run_id, 'info', 'skipped: ' || reason);
+    PERFORM o365_msgtrace._trim_runs(this);
     RAISE NOTICE 'input "%" was skipped: %', this.input_id, reason;
 END
 $$;
@@ -134,8 +136,13 @@ COMMENT ON FUNCTION o365_msgtrace._skip_run(o365_msgtrace.input, text) IS 'inter
  * holds no lock but seems to be just between two of its transactions. On the
  * last try it is taken for dead. If it was not, no harm is done: it will find
  * that it is no longer the current one, and stop.
+ *
+ * Whether an input is due is asked with its lock held, so that two schedulers run
+ * it once: 'not due' leaves no record. Without the lock and without a run to be
+ * seen, somebody is just beginning one.
  */
-CREATE FUNCTION o365_msgtrace._begin_run(this o365_msgtrace.input, scheduled boolean, last_try boolean)
+CREATE FUNCTION o365_msgtrace._begin_run(this o365_msgtrace.input, scheduled boolean, last_try boolean,
+    only_if_due boolean DEFAULT false)
 RETURNS o365_msgtrace._progress
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -149,6 +156,10 @@ BEGIN
     SELECT * INTO former FROM o365_msgtrace.run_record r
      WHERE r.input_number = this.input_number AND r.state = 'running' ORDER BY r.run_id DESC LIMIT 1;
 
+    IF only_if_due AND (NOT o365_msgtrace._is_due(this) OR NOT has_lock AND former.run_id IS NULL) THEN
+        progress.verdict := 'not due';
+        RETURN progress;
+    END IF;
     IF NOT has_lock THEN
         reason := format('it is already running: run %s, process %s', coalesce(former.run_id::text, '?'), coalesce(former.pid::text, '?'));
     END IF;
@@ -178,6 +189,7 @@ BEGIN
     progress.failures_in_a_row := 0;
     progress.stopped := false;
     progress.taken_over := false;
+    progress.cancelled := false;
     progress.drops_strays := false;
     progress.guarded := o365_msgtrace._source_option(this.source, 'normalize', 'true')::boolean IS FALSE;
     SELECT l.clock_offset INTO progress.clock_offset FROM o365_msgtrace.ledger l WHERE l.input_number = this.input_number;
@@ -187,4 +199,4 @@ BEGIN
     RETURN progress;
 END
 $$;
-COMMENT ON FUNCTION o365_msgtrace._begin_run(o365_msgtrace.input, boolean, boolean) IS 'internal: the first transaction of a run';
+COMMENT ON FUNCTION o365_msgtrace._begin_run(o365_msgtrace.input, boolean, boolean, boolean) IS 'internal: the first transaction of a run';

@@ -37,6 +37,8 @@ BEGIN
         hint := 'See o365_msgtrace.run_log for how long runs take; alter_input() changes job_timeout, and 0 is none.';
         state := '57014';
         progress.sqlstate := NULL;
+    ELSE
+        progress.cancelled := progress.cancelled OR state = '57014';
     END IF;
     PERFORM o365_msgtrace._count_scan(progress, o365_msgtrace._last_scan());
     -- The same key twice: once more, with one row taken of each.
@@ -76,9 +78,10 @@ COMMENT ON FUNCTION o365_msgtrace._note_failure(o365_msgtrace.input, o365_msgtra
 
 /*
  * A run that is over before it has begun: something in its way was locked all
- * the time. If that is the table of records, there is none of it.
+ * the time, or does not work at all. If that is the table of records, there is
+ * none of it.
  */
-CREATE FUNCTION o365_msgtrace._note_no_beginning(this o365_msgtrace.input)
+CREATE FUNCTION o365_msgtrace._note_no_beginning(this o365_msgtrace.input, state text, message text, detail text, hint text)
 RETURNS o365_msgtrace._progress
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -87,19 +90,55 @@ DECLARE
     progress o365_msgtrace._progress;
 BEGIN
     progress.verdict := 'failed';
-    progress.sqlstate := '57014';
-    progress.message := o365_msgtrace._timeout_message(this);
-    progress.hint := 'It waited for a lock before it could begin, see pg_locks.';
+    progress.sqlstate := state;
+    progress.message := message;
+    progress.detail := nullif(detail, '');
+    progress.hint := nullif(hint, '');
+    IF o365_msgtrace._job_timed_out() THEN
+        progress.message := o365_msgtrace._timeout_message(this);
+        progress.hint := 'It waited for a lock before it could begin, see pg_locks.';
+    END IF;
     PERFORM set_config('lock_timeout', '1s', true);
-    INSERT INTO o365_msgtrace.run_record (input_number, state, finished_at, sqlstate, message, hint)
-    VALUES (this.input_number, 'failed', clock_timestamp(), progress.sqlstate, progress.message, progress.hint)
+    INSERT INTO o365_msgtrace.run_record (input_number, state, finished_at, sqlstate, message, detail, hint)
+    VALUES (this.input_number, 'failed', clock_timestamp(), progress.sqlstate, progress.message, progress.detail, progress.hint)
     RETURNING run_id INTO progress.run_id;
     RETURN progress;
-EXCEPTION WHEN lock_not_available THEN
+EXCEPTION WHEN OTHERS THEN
     RETURN progress;
 END
 $$;
-COMMENT ON FUNCTION o365_msgtrace._note_no_beginning(o365_msgtrace.input) IS 'internal: record a run that could not begin in its time';
+COMMENT ON FUNCTION o365_msgtrace._note_no_beginning(o365_msgtrace.input, text, text, text, text) IS 'internal: record a run that could not begin';
+
+/*
+ * A run that has done its work and cannot say so. What is in its way may be the
+ * record itself, which will then be one of a lost run.
+ */
+CREATE FUNCTION o365_msgtrace._note_no_end(this o365_msgtrace.input, progress o365_msgtrace._progress,
+    state text, message text, detail text, hint text)
+RETURNS o365_msgtrace._progress
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    progress.cancelled := progress.cancelled OR state = '57014' AND NOT o365_msgtrace._job_timed_out();
+    IF progress.sqlstate IS NULL THEN
+        progress.sqlstate := state;
+        progress.message := coalesce(o365_msgtrace._timeout_message(this), message);
+        progress.detail := nullif(detail, '');
+        progress.hint := nullif(hint, '');
+    END IF;
+    PERFORM set_config('lock_timeout', '1s', true);
+    UPDATE o365_msgtrace.run_record r
+       SET state = 'failed', finished_at = clock_timestamp(), sqlstate = progress.sqlstate, message = progress.message,
+           detail = progress.detail, hint = progress.hint
+     WHERE r.run_id = progress.run_id AND r.state = 'running';
+    RETURN progress;
+EXCEPTION WHEN OTHERS THEN
+    RETURN progress;
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._note_no_end(o365_msgtrace.input, o365_msgtrace._progress, text, text, text, text) IS
+'internal: record a run whose end could not be recorded as it should';
 
 CREATE FUNCTION o365_msgtrace._end_run(this o365_msgtrace.input, progress o365_msgtrace._progress)
 RETURNS void
@@ -123,6 +162,7 @@ BEGIN
                      CASE WHEN this.detail_filter IS NOT NULL THEN format(', details of %s deliveries', run.details_read) END, run.requests);
     PERFORM o365_msgtrace._log_message(this, run.run_id, 'info', run.state || ': ' || counts);
     PERFORM o365_msgtrace._trim_messages(this);
+    PERFORM o365_msgtrace._trim_runs(this);
     IF run.state = 'succeeded' THEN
         RAISE NOTICE 'input "%": %', this.input_id, counts;
     END IF;
@@ -154,20 +194,20 @@ $$;
 COMMENT ON FUNCTION o365_msgtrace._set_transaction() IS 'internal: settings of each transaction of a run';
 
 /*
- * What every procedure that commits asks first. NULL on a standby, which is no
+ * What every procedure that commits asks first. Not on a standby, which is no
  * error: the same jobs are scheduled there, and do their work after a failover.
  */
-CREATE FUNCTION o365_msgtrace._enter(procedure_name text, wanted_id text)
-RETURNS o365_msgtrace.input
+CREATE FUNCTION o365_msgtrace._may_commit(procedure_name text, undone text)
+RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF pg_is_in_recovery() THEN
-        RAISE WARNING 'input "%" was not run: the server is in recovery', wanted_id
+        RAISE WARNING '%: the server is in recovery', undone
             USING DETAIL = 'A standby can be queried, but nothing can be written to it.',
                 HINT = 'Inputs run on the primary server.';
-        RETURN NULL;
+        RETURN false;
     END IF;
     IF o365_msgtrace._in_transaction_block() THEN
         RAISE EXCEPTION 'CALL o365_msgtrace.%() cannot run inside a transaction block', procedure_name
@@ -175,7 +215,21 @@ BEGIN
                 DETAIL = 'It commits after each window that it has read.',
                 HINT = 'COMMIT or ROLLBACK first; a client in manual-commit mode must be in autocommit mode.';
     END IF;
-    RETURN o365_msgtrace._own_input(wanted_id);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._may_commit(text, text) IS 'internal: whether a procedure that commits can do its work here and now';
+
+CREATE FUNCTION o365_msgtrace._enter(procedure_name text, wanted_id text)
+RETURNS o365_msgtrace.input
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF o365_msgtrace._may_commit(procedure_name, format('input "%s" was not run', wanted_id)) THEN
+        RETURN o365_msgtrace._own_input(wanted_id);
+    END IF;
+    RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._enter(text, text) IS 'internal: the input of this name, if it can be run here and now';
@@ -208,7 +262,8 @@ COMMENT ON FUNCTION o365_msgtrace._raise_failure(o365_msgtrace.input, o365_msgtr
  * thing that a transaction does, and none around it. What _next_step() does
  * stays when the reading fails.
  */
-CREATE PROCEDURE o365_msgtrace._run(this o365_msgtrace.input, scheduled boolean, INOUT progress o365_msgtrace._progress)
+CREATE PROCEDURE o365_msgtrace._run(this o365_msgtrace.input, scheduled boolean, INOUT progress o365_msgtrace._progress,
+    only_if_due boolean DEFAULT false)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -224,13 +279,15 @@ BEGIN
         PERFORM o365_msgtrace._set_transaction();
         BEGIN
             PERFORM o365_msgtrace._heed_job_timeout();
-            progress := o365_msgtrace._begin_run(this, scheduled, attempt = 20);
+            progress := o365_msgtrace._begin_run(this, scheduled, attempt = 20, only_if_due);
             PERFORM o365_msgtrace._defer_job_timeout();
-        EXCEPTION WHEN query_canceled THEN
-            IF NOT o365_msgtrace._job_timed_out() THEN
+        EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
+            GET STACKED DIAGNOSTICS e_state = RETURNED_SQLSTATE, e_message = MESSAGE_TEXT,
+                e_detail = PG_EXCEPTION_DETAIL, e_hint = PG_EXCEPTION_HINT;
+            IF e_state = '57014' AND NOT o365_msgtrace._job_timed_out() THEN
                 RAISE;
             END IF;
-            progress := o365_msgtrace._note_no_beginning(this);
+            progress := o365_msgtrace._note_no_beginning(this, e_state, e_message, e_detail, e_hint);
         END;
         EXIT WHEN progress.verdict <> 'wait';
         PERFORM pg_catalog.pg_sleep(0.01);
@@ -281,7 +338,18 @@ BEGIN
     IF progress.taken_over THEN
         RAISE WARNING 'run % of input "%" ends here: it is no longer the current one', progress.run_id, this.input_id;
     ELSE
-        PERFORM o365_msgtrace._end_run(this, progress);
+        BEGIN
+            -- A run that has timed out has its lock_timeout by now.
+            IF NOT o365_msgtrace._job_timed_out() THEN
+                PERFORM o365_msgtrace._heed_job_timeout();
+            END IF;
+            PERFORM o365_msgtrace._end_run(this, progress);
+            PERFORM o365_msgtrace._defer_job_timeout();
+        EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
+            GET STACKED DIAGNOSTICS e_state = RETURNED_SQLSTATE, e_message = MESSAGE_TEXT,
+                e_detail = PG_EXCEPTION_DETAIL, e_hint = PG_EXCEPTION_HINT;
+            progress := o365_msgtrace._note_no_end(this, progress, e_state, e_message, e_detail, e_hint);
+        END;
     END IF;
     PERFORM o365_msgtrace._arm_job_timeout(0);
     COMMIT;
@@ -289,8 +357,8 @@ BEGIN
     PERFORM o365_msgtrace._set_transaction();
 END
 $$;
-COMMENT ON PROCEDURE o365_msgtrace._run(o365_msgtrace.input, boolean, o365_msgtrace._progress) IS
-'internal: a run, whose error is in its last argument and not raised';
+COMMENT ON PROCEDURE o365_msgtrace._run(o365_msgtrace.input, boolean, o365_msgtrace._progress, boolean) IS
+'internal: a run, whose error is in its argument "progress" and not raised';
 
 CREATE PROCEDURE o365_msgtrace.run(input_id text, scheduled boolean DEFAULT false)
 LANGUAGE plpgsql

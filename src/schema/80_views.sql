@@ -45,7 +45,12 @@ COMMENT ON FUNCTION o365_msgtrace._cron_jobs() IS 'internal: jobs of inputs, if 
 
 CREATE VIEW o365_msgtrace.job WITH (security_invoker = true) AS
 SELECT i.input_id, i.owner, c.schedule, c.active,
-       r.run_id AS last_run, r.started_at AS last_started_at, r.state AS last_result, r.message AS last_message,
+       CASE WHEN c.active AND m.may_run THEN o365_msgtrace._tick(c.schedule, m.now, 1) END AS next_run,
+       CASE WHEN m.may_run THEN
+           coalesce(o365_msgtrace._tick(o365_msgtrace._cron_schedule(i.input_id, i.poll_interval, i.stagger), n.started_at, 1),
+                    i.created_at) END AS due_at,
+       r.run_id AS last_run, r.started_at AS last_started_at, r.finished_at AS last_finished_at,
+       r.state AS last_result, r.message AS last_message,
        CASE WHEN r.state = 'running' THEN r.started_at END AS running_since,
        (SELECT count(*) FROM o365_msgtrace.run_log f
          WHERE f.input_id = i.input_id AND f.state IN ('failed', 'lost')
@@ -58,16 +63,23 @@ SELECT i.input_id, i.owner, c.schedule, c.active,
     ON c.jobname = o365_msgtrace._job_name(i.input_number) AND c.username = i.owner
   LEFT JOIN LATERAL (SELECT * FROM o365_msgtrace.run_log l
                       WHERE l.input_id = i.input_id AND l.state <> 'skipped'
-                      ORDER BY l.run_id DESC LIMIT 1) r ON true;
+                      ORDER BY l.run_id DESC LIMIT 1) r ON true
+  LEFT JOIN LATERAL (SELECT l.started_at FROM o365_msgtrace.run_record l
+                      WHERE l.input_number = i.input_number
+                      ORDER BY l.run_id DESC LIMIT 1) n ON true,
+       LATERAL (SELECT clock_timestamp() AS now, o365_msgtrace._reason_to_skip(i) IS NULL AS may_run) m;
 
 COMMENT ON VIEW o365_msgtrace.job IS
-'every input with its schedule and how its last run ended';
+'every input with its schedule, when it runs next, and how its last run ended';
 COMMENT ON COLUMN o365_msgtrace.job.input_id IS 'the input';
 COMMENT ON COLUMN o365_msgtrace.job.owner IS 'the role that it runs as';
 COMMENT ON COLUMN o365_msgtrace.job.schedule IS 'its schedule in pg_cron; NULL if pg_cron of this database has none';
 COMMENT ON COLUMN o365_msgtrace.job.active IS 'whether pg_cron runs it';
+COMMENT ON COLUMN o365_msgtrace.job.next_run IS 'when pg_cron runs it next; NULL if it does not (no job, an inactive one, the input disabled or for another environment), or if its schedule was changed to one that schedule() does not make. By UTC, pg_cron''s default: where cron.timezone is half an hour off, so is this';
+COMMENT ON COLUMN o365_msgtrace.job.due_at IS 'from when on run_due() runs it; NULL if it does not';
 COMMENT ON COLUMN o365_msgtrace.job.last_run IS 'its last run that was not skipped, see run_log';
 COMMENT ON COLUMN o365_msgtrace.job.last_started_at IS 'when that began';
+COMMENT ON COLUMN o365_msgtrace.job.last_finished_at IS 'when that ended; NULL if it is running, or was lost';
 COMMENT ON COLUMN o365_msgtrace.job.last_result IS 'its state: running, succeeded, failed or lost';
 COMMENT ON COLUMN o365_msgtrace.job.last_message IS 'the message of its error';
 COMMENT ON COLUMN o365_msgtrace.job.running_since IS 'since when it has been running; NULL if it is not';

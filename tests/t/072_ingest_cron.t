@@ -1,7 +1,8 @@
 # tests/t/072_ingest_cron.t
 #
 # Inputs scheduled by pg_cron, really firing: an ordinary role's runs, one that
-# succeeds and one that fails; and pg_cron in another database.
+# succeeds and one that fails; one job for all that is due; and pg_cron in another
+# database.
 
 use strict;
 use warnings;
@@ -68,8 +69,20 @@ is($node->sql('SELECT count(*) FROM cron.job'), '2', 'dropping an input ends its
 
 # ---- firing --------------------------------------------------------------------------------------
 
+$node->sql(<<'SQL');
+CREATE ROLE regress_due LOGIN;
+GRANT USAGE ON SCHEMA o365_msgtrace, mail, cron TO regress_due;
+GRANT SELECT ON ALL TABLES IN SCHEMA mail TO regress_due;
+CREATE SCHEMA due AUTHORIZATION regress_due;
+SQL
+$node->sql(<<'SQL', user => 'regress_due');
+SELECT o365_msgtrace.create_input('due 1', 'mail.message_trace', 'due.t', poll_interval => 30);
+SELECT o365_msgtrace.create_input('due 2', 'mail.message_trace', 'due.t', poll_interval => 60);
+SELECT cron.schedule('all that is due', '* * * * *', 'CALL o365_msgtrace.run_due()');
+SQL
+
 $node->wait_until(<<'SQL', 150);
-SELECT count(DISTINCT input_id) = 2 FROM o365_msgtrace.run_log WHERE state IN ('succeeded', 'failed')
+SELECT count(DISTINCT input_id) = 2 FROM o365_msgtrace.run_log WHERE state IN ('succeeded', 'failed') AND input_id NOT LIKE 'due%'
 SQL
 is(
 	$node->sql('SELECT DISTINCT state FROM o365_msgtrace.run_log WHERE input_id = $$it\'s good$$ AND finished_at IS NOT NULL', %owner),
@@ -83,6 +96,11 @@ like($message, qr/refused/, 'and why another one failed');
 is(
 	$node->sql("SELECT schedule, active, last_result, consecutive_failures > 0, last_message IS NOT NULL FROM o365_msgtrace.job WHERE input_id = 'bad'", %owner),
 	'* * * * *|t|failed|t|t', 'so does the view job');
+
+$node->wait_until("SELECT EXISTS (SELECT FROM cron.job_run_details WHERE status = 'succeeded' AND command = 'CALL o365_msgtrace.run_due()')");
+is(
+	$node->sql('SELECT string_agg(DISTINCT input_id, $$, $$) FROM o365_msgtrace.run_log WHERE state = $$succeeded$$', user => 'regress_due'),
+	'due 1, due 2', 'run_due() as one job runs all that is due');
 
 # ---- pg_cron in another database --------------------------------------------------------------------
 
@@ -103,5 +121,16 @@ is(
 	$node->sql("SELECT database, username, command FROM cron.job WHERE database = 'elsewhere'"),
 	"elsewhere|postgres|CALL o365_msgtrace.run('far', scheduled => true)",
 	'the statement in the hint schedules it there');
+($statement) = $node->sql_error("SELECT o365_msgtrace.schedule('far', stagger => false)", %elsewhere)->{hint} =~ /(SELECT cron\..*;)/;
+$node->sql($statement);
+is($node->sql("SELECT schedule FROM cron.job WHERE database = 'elsewhere'"), '*/15 * * * *', 'so it does from the full hour');
+my $notice = $node->messages("SELECT o365_msgtrace.alter_input('far', poll_interval => 60)", %elsewhere);
+($statement) = $notice =~ /(SELECT cron\..*;)/;
+$node->sql($statement);
+like($node->sql("SELECT schedule FROM cron.job WHERE database = 'elsewhere'"), qr/^\d+ \* \* \* \*$/, 'a change of the interval tells the statement for that');
+$notice = $node->messages("SELECT o365_msgtrace.drop_input('far')", %elsewhere);
+($statement) = $notice =~ /(SELECT cron\..*;)/;
+$node->sql($statement);
+is($node->sql("SELECT count(*) FROM cron.job WHERE database = 'elsewhere'"), '0', 'and so does a drop');
 
 done_testing();
