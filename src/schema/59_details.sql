@@ -306,7 +306,8 @@ BEGIN
     IF work.batches = 0 THEN
         PERFORM o365_msgtrace._give_up_expired(this, progress, lower(o365_msgtrace._held(o365_msgtrace._api(this.source), service_time)));
     END IF;
-    IF NOT EXISTS (SELECT FROM o365_msgtrace._due_deliveries(this, progress)) THEN
+    IF NOT EXISTS (SELECT FROM o365_msgtrace.detail_record r
+                    WHERE r.input_id = this.input_id AND r.due AND coalesce(r.next_try_at <= clock_timestamp(), true)) THEN
         RETURN work;
     END IF;
     PERFORM o365_msgtrace._check_source(this.source);
@@ -501,6 +502,9 @@ BEGIN
     progress.span := NULL;
     IF cardinality(work.deliveries) > 1 AND (is_its_own OR state IN ('08006', '08P01')) THEN
         PERFORM o365_msgtrace._count_scan(progress, o365_msgtrace._last_scan());
+        PERFORM o365_msgtrace._log_message(this, progress.run_id, 'debug',
+            format('%s deliveries are read one by one, because their details together could not be read', cardinality(work.deliveries)),
+            NULL, state, concat_ws(E'\n', message, nullif(detail, '')), hint);
         RETURN progress;
     END IF;
     IF is_single THEN
@@ -592,8 +596,8 @@ COMMENT ON PROCEDURE o365_msgtrace._read_details(o365_msgtrace.input, o365_msgtr
 'internal: read the details of a run, whose error is in its last argument and not raised';
 
 /*
- * Details are dropped with their rows. For the deliveries of the target's rows
- * that are older than the cutoff, some at a time.
+ * Details are dropped with their rows, of some deliveries at a time, the oldest
+ * first. Returns how many events and records were dropped, 0 when none is left.
  */
 CREATE FUNCTION o365_msgtrace._drop_expired_details(this o365_msgtrace.input, cutoff timestamptz)
 RETURNS bigint
@@ -601,33 +605,29 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    doomed o365_msgtrace._delivery[];
-    dropped bigint := 0;
-    count bigint;
+    expired o365_msgtrace._delivery[] := ARRAY(
+        SELECT ROW(r.received, r.message_trace_id, r.recipient_address, NULL, NULL)::o365_msgtrace._delivery
+          FROM o365_msgtrace.detail_record r
+         WHERE r.input_id = this.input_id AND r.received < cutoff
+         ORDER BY r.received LIMIT 1000);
+    events bigint := 0;
 BEGIN
-    LOOP
-        doomed := ARRAY(
-            SELECT ROW(r.received, r.message_trace_id, r.recipient_address, NULL, NULL)::o365_msgtrace._delivery
-              FROM o365_msgtrace.detail_record r
-             WHERE r.input_id = this.input_id AND r.received < cutoff
-             ORDER BY r.received LIMIT 1000);
-        EXIT WHEN cardinality(doomed) = 0;
-        IF to_regclass(this.detail_target) IS NOT NULL THEN
-            EXECUTE format('DELETE FROM %s AS t WHERE t.tenant = $1 AND t.input_id = $2 AND (t.message_trace_id, t.recipient_address) IN (%s)',
-                           this.detail_target, o365_msgtrace._delivery_list(doomed))
-              USING o365_msgtrace._tenant_label(this.source), this.input_id;
-            GET DIAGNOSTICS count = ROW_COUNT;
-            dropped := dropped + count;
-        END IF;
-        DELETE FROM o365_msgtrace.detail_record r
-         USING unnest(doomed) d
-         WHERE r.input_id = this.input_id AND r.message_trace_id = d.message_trace_id AND r.recipient_address = d.recipient_address;
-    END LOOP;
-    RETURN dropped;
+    IF cardinality(expired) > 0 AND to_regclass(this.detail_target) IS NOT NULL THEN
+        PERFORM o365_msgtrace._use_path_of(this);
+        EXECUTE format('DELETE FROM %s AS t WHERE t.tenant OPERATOR(pg_catalog.=) $1 AND t.input_id OPERATOR(pg_catalog.=) $2 '
+                       'AND (t.message_trace_id, t.recipient_address) IN (%s)', this.detail_target, o365_msgtrace._delivery_list(expired))
+          USING o365_msgtrace._tenant_label(this.source), this.input_id;
+        GET DIAGNOSTICS events = ROW_COUNT;
+        PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+    END IF;
+    DELETE FROM o365_msgtrace.detail_record r
+     USING unnest(expired) d
+     WHERE r.input_id = this.input_id AND r.message_trace_id = d.message_trace_id AND r.recipient_address = d.recipient_address;
+    RETURN events + cardinality(expired);
 END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._drop_expired_details(o365_msgtrace.input, timestamptz) IS
-'internal: drop the details and records of what was received before the cutoff; returns how many events';
+'internal: drop some of the details, and their records, of what was received before the cutoff';
 
 CREATE FUNCTION o365_msgtrace.reset_details(input_id text, during tstzrange DEFAULT NULL)
 RETURNS bigint
