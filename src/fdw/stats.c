@@ -20,6 +20,9 @@
 static bool any_scan = false;
 static MsgTraceScanStats last_scan;
 
+/* Of all scans of this session: two readings of one window may have the same record. */
+static int64 steps = 0;
+
 static void
 add_pager_counts(MsgTracePagerCounts *sum, const MsgTracePagerCounts *counts)
 {
@@ -65,6 +68,7 @@ msgtrace_stats_note_counts(const MsgTracePagerCounts *pager, const MsgTraceSessi
 	last_scan.pager = *pager;
 	last_scan.session = *session;
 	any_scan = true;
+	steps++;
 }
 
 void
@@ -110,4 +114,12 @@ o365_msgtrace_last_scan(PG_FUNCTION_ARGS)
 	values[9] = Int64GetDatum(last_scan.pager.rejected);
 	values[10] = interval_of(last_scan.session.waited);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+PG_FUNCTION_INFO_V1(o365_msgtrace_scan_steps);
+
+Datum
+o365_msgtrace_scan_steps(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(steps);
 }

@@ -124,8 +124,8 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(o365_msgtrace._lock_class(), this.input_number) THEN
         RAISE EXCEPTION 'input "%" is running', this.input_id
             USING ERRCODE = 'object_in_use',
-                DETAIL = 'A run of it holds its lock.',
-                HINT = 'Wait for its end, or end its backend: see pid in o365_msgtrace.run_log.';
+                DETAIL = 'A run of it holds its lock, or a session that changes it.',
+                HINT = 'Wait for its end, or end its backend: see pid in o365_msgtrace.run_log, and pg_locks.';
     END IF;
 END
 $$;

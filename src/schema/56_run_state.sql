@@ -6,7 +6,13 @@
  * to the next.
  */
 
--- What last_scan() returns.
+CREATE FUNCTION o365_msgtrace._scan_steps()
+RETURNS bigint
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'o365_msgtrace_scan_steps';
+COMMENT ON FUNCTION o365_msgtrace._scan_steps() IS 'internal: how many steps the scans of this session have made: the same number before and after means that there was none between';
+
+-- What last_scan() returns, and at which step. That tells two scans apart which are alike in everything.
 CREATE TYPE o365_msgtrace._scan_report AS (
     asked_from timestamptz,
     asked_to timestamptz,
@@ -18,7 +24,8 @@ CREATE TYPE o365_msgtrace._scan_report AS (
     bytes bigint,
     rows bigint,
     rejected bigint,
-    waited interval
+    waited interval,
+    step bigint
 );
 COMMENT ON TYPE o365_msgtrace._scan_report IS 'internal: what last_scan() said';
 
@@ -55,7 +62,7 @@ LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT ROW(asked_from, asked_to, complete, service_time_at_start, requests, retries, pages, bytes, rows,
-               rejected, waited)::o365_msgtrace._scan_report
+               rejected, waited, o365_msgtrace._scan_steps())::o365_msgtrace._scan_report
       FROM o365_msgtrace.last_scan()
 $$;
 COMMENT ON FUNCTION o365_msgtrace._last_scan() IS 'internal: last_scan() as one value';
@@ -127,6 +134,8 @@ BEGIN
     PERFORM o365_msgtrace._log_message(this, run_id, 'info', 'skipped: ' || reason);
     PERFORM o365_msgtrace._trim_runs(this);
     RAISE NOTICE 'input "%" was skipped: %', this.input_id, reason;
+EXCEPTION WHEN foreign_key_violation THEN
+    RAISE NOTICE 'input "%" was skipped: it was dropped', this.input_id;
 END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._skip_run(o365_msgtrace.input, text) IS 'internal: record a run that did not begin';
@@ -161,7 +170,11 @@ BEGIN
         RETURN progress;
     END IF;
     IF NOT has_lock THEN
-        reason := format('it is already running: run %s, process %s', coalesce(former.run_id::text, '?'), coalesce(former.pid::text, '?'));
+        reason := CASE WHEN former.run_id IS NOT NULL AND o365_msgtrace._run_is_alive(former)
+                  THEN format('it is already running: run %s, process %s', former.run_id, former.pid)
+                  ELSE 'another session changes it, or begins to run it' END;
+    ELSIF NOT EXISTS (SELECT FROM o365_msgtrace.input i WHERE i.input_number = this.input_number) THEN
+        reason := 'it was dropped';
     END IF;
     IF reason IS NOT NULL THEN
         progress.verdict := 'skipped';

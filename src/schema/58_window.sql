@@ -185,7 +185,8 @@ COMMENT ON FUNCTION o365_msgtrace._asked(o365_msgtrace._scan_report, o365_msgtra
  * The service's clock was read at some moment between the beginning and the end
  * of the reading, which bounds its offset. What is known already is kept as long
  * as it fits to a second: the service tells its time no finer. Else rather too
- * much than too little, since the scan takes away what is in the future.
+ * much than too little, since the scan takes away what is in the future. In hours
+ * and not in days, which have 25 now and then where the session's TimeZone is.
  */
 CREATE FUNCTION o365_msgtrace._learn_clock(progress o365_msgtrace._progress, service_time timestamptz)
 RETURNS interval
@@ -196,7 +197,7 @@ AS $$
                   OR (progress).clock_offset BETWEEN service_time - clock_timestamp() - interval '1 second'
                                                  AND service_time - (progress).reading_since + interval '1 second'
            THEN (progress).clock_offset
-           ELSE service_time - (progress).reading_since + interval '1 second' END
+           ELSE make_interval(secs => extract(epoch FROM service_time - (progress).reading_since)::double precision + 1) END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._learn_clock(o365_msgtrace._progress, timestamptz) IS 'internal: how far the service''s clock is ahead of ours';
 
