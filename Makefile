@@ -26,7 +26,7 @@ help:
 	@echo 'make demo-stop    end the demonstration'
 	@echo 'make check        install what is missing, build, run every test'
 	@echo '                  (TESTS="sql tests/t/000_house.t" chooses some)'
-	@echo 'make check-long   the same with 2000 random queries in place of 300'
+	@echo 'make check-long   the same with 2000 random queries, and a month of the ingest'
 	@echo 'make bench        measure rows per second'
 	@echo 'make format       format the C files (clang-format)'
 	@echo 'make lint         check their format, and the shell scripts (shellcheck)'
@@ -39,7 +39,7 @@ check:
 	@tests/run/check $(TESTS)
 
 check-long:
-	@COUNT=2000 tests/run/check $(TESTS)
+	@LONG=1 COUNT=2000 tests/run/check $(TESTS)
 
 format:
 	$(CLANG_FORMAT) -i $(C_FILES)

@@ -37,6 +37,9 @@
 #                                    columns of message_trace_detail; save_detail_truth($file, …)
 #   $service->get($path)             any other GET: the body
 #   $service->stop, ->log
+#   $service->kill9              as a power cut would have it; what it was told is lost
+#   $service->restart(%options)  after either: at the same port, with the options of
+#                                start and these (the clock: now => …)
 
 package MsgTrace::Service;
 
@@ -72,11 +75,24 @@ sub start
 		client_secret => $options{client_secret} // 'demo~secret.of-the-simulated-service',
 		ca_file => "$certs/ca.pem",
 		log_file => folder() . '/service' . ++$count . '.log',
+		options => {
+			%options,
+			tls_cert => "$certs/server.pem",
+			tls_key => "$certs/server.key"
+		},
 	}, $class;
 
-	my @command = (
-		root() . '/tests/service/msgtrace-service',
-		'--tls-cert', "$certs/server.pem", '--tls-key', "$certs/server.key");
+	MsgTrace::Process::show_on_failure($self->{log_file});
+	$self->_start;
+	return $self;
+}
+
+sub _start
+{
+	my ($self) = @_;
+	my %options = %{ $self->{options} };
+	my @command = (root() . '/tests/service/msgtrace-service');
+
 	for my $name (sort keys %options)
 	{
 		my $value = $options{$name};
@@ -88,13 +104,28 @@ sub start
 		command => \@command,
 		pipe => 1,
 		stderr => $self->{log_file});
-	MsgTrace::Process::show_on_failure($self->{log_file});
 	$self->{pid} = $process->{pid};
 	my $line = MsgTrace::Process::read_line($process->{out}, 30) // '';
 	$line =~ /^listening (\d+)$/ or die "the simulated service does not start: '$line'\n";
 	$self->{port} = $1;
 	$self->{out} = $process->{out};    # closing it would end the service's stdout
-	return $self;
+	return;
+}
+
+sub kill9
+{
+	my ($self) = @_;
+	MsgTrace::Process::stop($self->{pid}, 'KILL');
+	return;
+}
+
+sub restart
+{
+	my ($self, %options) = @_;
+	$self->stop if MsgTrace::Process::running($self->{pid});
+	$self->{options} = { %{ $self->{options} }, port => $self->{port}, %options };
+	$self->_start;
+	return;
 }
 
 sub origin
