@@ -18,7 +18,7 @@ COMMENT ON COLUMN o365_msgtrace.erasure_salt.salt IS 'random bytes';
 
 -- The reference keeps a salt from being lost as long as there are digests that need it.
 CREATE TABLE o365_msgtrace.erased_address (
-    owner name NOT NULL DEFAULT current_user REFERENCES o365_msgtrace.erasure_salt,
+    owner name NOT NULL DEFAULT current_user REFERENCES o365_msgtrace.erasure_salt ON UPDATE CASCADE,
     digest bytea NOT NULL,
     erased_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (owner, digest)

@@ -343,6 +343,19 @@ $node->sql("TRUNCATE archive.middle; SELECT o365_msgtrace.reset_coverage('middle
 is($node->sql('SELECT count(*) > 1000, count(*) FILTER (WHERE ' . join(' OR ', map { is_of($_) } @erased) . ') FROM archive.middle', %restored),
 	't|0', 'a restored database knows whom it has erased');
 
+# ---- a role of another name -------------------------------------------------------------------------------
+
+$node->sql(<<'SQL', dbname => 'restored');
+UPDATE o365_msgtrace.erasure_salt SET owner = 'regress_renamed' WHERE owner = 'regress_owner';
+UPDATE o365_msgtrace.input SET owner = 'regress_renamed' WHERE owner = 'regress_owner';
+ALTER ROLE regress_owner RENAME TO regress_renamed;
+SQL
+$restored{user} = 'regress_renamed';
+$node->sql("TRUNCATE archive.middle; SELECT o365_msgtrace.reset_coverage('middle'); CALL o365_msgtrace.run('middle')", %restored);
+is($node->sql('SELECT count(*) > 1000, count(*) FILTER (WHERE ' . join(' OR ', map { is_of($_) } @erased) . ') FROM archive.middle', %restored),
+	't|0', 'erasures go with the owner\'s name');
+$node->sql('ALTER ROLE regress_renamed RENAME TO regress_owner');
+
 # ---- and back ------------------------------------------------------------------------------------------------
 
 $node->sql("SELECT o365_msgtrace.forget_erasure('ADA.lovelace\@contoso.com')", %owner);
