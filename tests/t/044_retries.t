@@ -211,14 +211,22 @@ paused('… is waited for, or a little longer', told(1000));
 orders(status(503, retry_after => 0, count => 2));
 survives($listening, 2, 'Retry-After 0');
 paused('… is at once', [ 0, 0 ], [ 0, 0 ]);
-orders(status(503, retry_after => $date->(2)));
-survives($listening, 1, 'Retry-After as a date');
-paused('… is waited for', [ 900, 2200 ]);
-for my $form ('%A, %d-%b-%y %H:%M:%S GMT', '%a %b %e %H:%M:%S %Y')
+for my $form ('%a, %d %b %Y %H:%M:%S GMT', '%A, %d-%b-%y %H:%M:%S GMT', '%a %b %e %H:%M:%S %Y')
 {
-	orders(status(503, retry_after => strftime($form, gmtime(time + 2))));
-	survives($listening, 1, "… in the form $form");
-	paused('… is waited for', [ 900, 2200 ]);
+	my ($ahead, $until) = (2);
+	my $order = sub { orders(status(503, retry_after => strftime($form, gmtime($until = time + $ahead)))) };
+	$order->();
+	survives($listening, 1, "Retry-After as a date in the form $form");
+
+	# (a slow machine may come to the answer when that date has passed)
+	while (((pauses())[0] // 1) == 0 && $ahead < 60)
+	{
+		$ahead *= 4;
+		$order->();
+		$node->sql("SELECT count(*) FROM $listening.message_trace WHERE $day");
+	}
+	paused('… is waited for', [ 1, $ahead * 1100 ]);
+	cmp_ok(($service->list_requests)[1]{at}, 'ge', strftime('%Y-%m-%dT%H:%M:%S', gmtime($until - 1)), '… and there is no request before it, but for a part of a second');
 }
 orders(status(503, retry_after => $date->(-3600)));
 survives($listening, 1, '… that has passed');

@@ -253,18 +253,19 @@ $session->quit;
 $service->clear_faults;
 
 # A budget of two lists and a detail: shared, the second detail waits. Each in a tenant of its own, since
-# all sessions may have one budget.
+# all sessions may have one budget: from PostgreSQL 17 on, which takes half of it to have been used before.
+my $used_before = $node->sql('SHOW server_version_num') >= 170000 ? 3 : 0;
 for my $quota ('shared', 'separate')
 {
 	my $tenant = sprintf '99999999-0000-4000-8000-%012d', length $quota;
 	$service->add_tenant(id => $tenant, domain => "$quota.example");
-	$node->create_server($service, name => $quota, schema => $quota, tenant_id => $tenant, quota_requests => 3, quota_window => '1h', detail_quota => $quota);
+	$node->create_server($service, name => $quota, schema => $quota, tenant_id => $tenant, quota_requests => 3 + $used_before, quota_window => '1h', detail_quota => $quota);
 	my $asking = $node->session;
 	my $list = "SELECT FROM $quota.message_trace WHERE $hours LIMIT 1";
 	my $error = $asking->sql_error("SET statement_timeout = '1s'; $list; $list; SELECT count(*) FROM $quota.message_trace_detail"
 		  . " WHERE message_trace_id IN ('$id', '$other_id') AND recipient_address IN ('$recipient')");
 	is($error ? $error->{sqlstate} : 'none', $quota eq 'shared' ? '57014' : 'none', "detail_quota $quota");
-	is($asking->sql("SELECT api, used FROM o365_msgtrace.quota WHERE tenant = '$tenant' ORDER BY 1"), "graph|2\ngraph:detail|2", '… as view quota shows')
+	is($asking->sql("SELECT api, used - $used_before FROM o365_msgtrace.quota WHERE tenant = '$tenant' ORDER BY 1"), "graph|2\ngraph:detail|2", '… as view quota shows')
 	  if $quota eq 'separate';
 	$asking->quit;
 }
@@ -314,7 +315,10 @@ $service->clear_faults;
 
 # ---- what is told of a scan -----------------------------------------------------------------
 
-is($node->sql("$detail; SELECT requests, pages, rows FROM o365_msgtrace.server_stats WHERE server = 'tenant'") =~ s/.*\n//sr, '1|1|' . $node->sql("SELECT count(*) FROM detail_truth WHERE $one"), 'view server_stats');
+# (All sessions may be counted together.)
+my $counted = "SELECT coalesce(sum(requests), 0), coalesce(sum(pages), 0), coalesce(sum(rows), 0) FROM o365_msgtrace.server_stats WHERE server = 'tenant'";
+my ($before, @rest) = map { [ split /\|/ ] } grep { /^\d+\|\d+\|\d+$/ } split /\n/, $node->sql("$counted; $detail; $counted");
+is(join('|', map { $rest[-1][$_] - $before->[$_] } 0 .. 2), '1|1|' . $node->sql("SELECT count(*) FROM detail_truth WHERE $one"), 'view server_stats');
 is($node->sql("$detail; SELECT asked_from, complete, requests, pages, rows FROM o365_msgtrace.last_scan()") =~ s/.*\n//sr, '|t|1|1|' . $node->sql("SELECT count(*) FROM detail_truth WHERE $one"), 'last_scan()');
 like(
 	$node->explain("SELECT * FROM mail.message_trace_detail WHERE message_trace_id IN ('$id', '$other_id') AND recipient_address = '$recipient'", 'VERBOSE, ANALYZE, COSTS OFF'),
