@@ -175,6 +175,8 @@ msgtrace_pace_may_ask(const MsgTracePace *pace, const MsgTraceBundle *bundle)
 		return ahead < Max(PAGES_AHEAD_PER_LANE * pace->lanes->max, LEAST_PAGES_AHEAD);
 	if (!pace->has_page && (ahead == 0 || is_starved(bundle, pace)))
 		return true;
+	if (pace->is_short)
+		return false;
 	if (question->wanted > 0 && rows_in_sight(pace) >= (double) question->wanted)
 		return false;
 	return ahead < Min(of_use, pace->lanes->max - 1);

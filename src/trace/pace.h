@@ -23,6 +23,7 @@ typedef struct MsgTracePace
 	MsgTraceBundle *first; /* whose rows are handed out */
 	MsgTraceBundle *last;
 	bool has_page; /* one is being handed out */
+	bool is_short; /* of requests that the query may still make: none are for what is ahead */
 	bool stopped;  /* a slice has failed: nothing behind it is asked for */
 	int64 pages_handed;
 	int64 slices_cut;

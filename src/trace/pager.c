@@ -464,12 +464,26 @@ move_lane(MsgTracePager *pager, MsgTraceLane *lane)
 		free_lane(lane);
 }
 
+/*
+ * A reader that may stop could have enough with the pages of the first slice.  The
+ * requests that the query has left are for these first.
+ */
+static bool
+is_short_of_requests(const MsgTracePager *pager)
+{
+	const MsgTraceAllowance *allowance = pager->config->session->allowance;
+
+	return allowance->limit > 0 &&
+		   allowance->limit - allowance->made < MSGTRACE_SLICE_MAX_PAGES + 2 * pager->lanes.max;
+}
+
 /* What can be asked for now, of the slices that are being read or of another one. */
 static MsgTraceBundle *
 bundle_to_ask(MsgTracePager *pager, int *strand)
 {
 	MsgTraceBundle *bundle;
 
+	pager->pace.is_short = is_short_of_requests(pager);
 	for (bundle = pager->pace.first; bundle && !bundle->failure; bundle = bundle->next)
 	{
 		*strand = msgtrace_bundle_next_strand(bundle);

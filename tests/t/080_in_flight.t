@@ -129,6 +129,26 @@ for my $concurrency (1, 3, 6)
 }
 with_concurrency(3);
 
+# What is asked for ahead takes no request that the query needs.
+for my $query (map { ("$_ LIMIT 450", "$_ LIMIT 1500", "$_ LIMIT 4000", "$_ AND size % 10 = 3 LIMIT 300") } "SELECT received FROM mail.message_trace WHERE $days")
+{
+	for my $order ('', 'ORDER BY received', 'ORDER BY received DESC')
+	{
+		my $in_order = "SELECT count(*) FROM (" . ($query =~ s/LIMIT/$order LIMIT/r) . ') x';
+		with_concurrency(1);
+		$service->clear_requests;
+		my $found = $node->sql($in_order);
+		my $needed = () = $service->list_requests;
+		for my $concurrency (3, 10)
+		{
+			with_concurrency($concurrency);
+			is(eval { $node->sql($in_order, set => { 'o365_msgtrace.max_requests_per_query' => $needed }) } // $@, $found,
+				($query =~ s/.*?(AND size.*)?LIMIT/$1 LIMIT/r) . " $order, for the $needed requests that it needs, at $concurrency");
+		}
+	}
+}
+with_concurrency(3);
+
 # A small page first, where it is probably enough; full ones after it, and where it is not.
 for my $limit ([ 10, 22, 'true', 1 ], [ 40, 58, 'true', 1 ], [ 90, $page, 'true', 1 ], [ 10, 46, 'size < (SELECT min(size) FROM truth)', 60 ])
 {
