@@ -17,7 +17,6 @@
 #include "auth/authorization.h"
 #include "auth/refusal.h"
 #include "net/retry.h"
-#include "net/wait.h"
 #include "portability/instr_time.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -615,13 +614,21 @@ msgtrace_session_give_up(MsgTraceSession *session)
 	msgtrace_budget_release(session->budget);
 }
 
+MsgTraceWait
+msgtrace_session_waits_for(const MsgTraceSession *session)
+{
+	static const MsgTraceWait waits[] = {
+		[STARTING] = MSGTRACE_WAIT_PAGE,   [SIGNING_IN] = MSGTRACE_WAIT_SIGN_IN,
+		[REQUESTING] = MSGTRACE_WAIT_PAGE, [WAITING_FOR_BUDGET] = MSGTRACE_WAIT_BUDGET,
+		[PAUSED] = MSGTRACE_WAIT_RETRY,	   [ENDED] = MSGTRACE_WAIT_PAGE,
+		[BROKEN] = MSGTRACE_WAIT_PAGE};
+
+	return waits[session->state];
+}
+
 void
 msgtrace_session_wait_any(MsgTraceSession *const *sessions, int count)
 {
-	static const MsgTraceWait waits[] = {
-		[SIGNING_IN] = MSGTRACE_WAIT_SIGN_IN, [WAITING_FOR_BUDGET] = MSGTRACE_WAIT_BUDGET,
-		[REQUESTING] = MSGTRACE_WAIT_PAGE,	  [PAUSED] = MSGTRACE_WAIT_RETRY,
-		[ENDED] = MSGTRACE_WAIT_PAGE,		  [BROKEN] = MSGTRACE_WAIT_PAGE};
 	MsgTraceHttp *https[MSGTRACE_MAX_HTTPS];
 	instr_time before;
 	instr_time after;
@@ -634,7 +641,8 @@ msgtrace_session_wait_any(MsgTraceSession *const *sessions, int count)
 	INSTR_TIME_SET_CURRENT(before);
 	PG_TRY();
 	{
-		msgtrace_http_wait_any(https, count, msgtrace_wait_event(waits[sessions[0]->state]));
+		msgtrace_http_wait_any(https, count,
+							   msgtrace_wait_event(msgtrace_session_waits_for(sessions[0])));
 	}
 	PG_CATCH();
 	{

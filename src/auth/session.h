@@ -21,6 +21,7 @@
 #include "net/http.h"
 #include "net/retry.h"
 #include "net/status.h"
+#include "net/wait.h"
 
 /* How many requests one query may make; shared by all its scans. */
 typedef struct MsgTraceAllowance
@@ -98,6 +99,9 @@ extern void msgtrace_session_wait(MsgTraceSession *session);
 
 /* The same of several, at most MSGTRACE_MAX_HTTPS: until there is something to poll one of them for. */
 extern void msgtrace_session_wait_any(MsgTraceSession *const *sessions, int count);
+
+/* What it waits for now, as the wait is called. */
+extern MsgTraceWait msgtrace_session_waits_for(const MsgTraceSession *session);
 
 /*
  * The same for those who wait in a way of their own, for several sessions and the

@@ -180,14 +180,27 @@ is_last_of_ours(const AsyncRequest *request)
 	return true;
 }
 
+/* What it is called that they wait: where they wait for this and that, for pages. */
+static uint32
+wait_event_of(MsgTracePager **pagers, int count)
+{
+	MsgTraceWait wait = count > 0 ? msgtrace_pager_waits_for(pagers[0]) : MSGTRACE_WAIT_PAGE;
+
+	for (int i = 1; i < count && wait != MSGTRACE_WAIT_PAGE; i++)
+	{
+		if (msgtrace_pager_waits_for(pagers[i]) != wait)
+			wait = MSGTRACE_WAIT_PAGE;
+	}
+	return msgtrace_wait_event(wait);
+}
+
 /* True when the latch alone was set. */
 static bool
-wait_once(WaitEventSet *set)
+wait_once(WaitEventSet *set, uint32 wait_event)
 {
 	WaitEvent event;
 
-	if (WaitEventSetWait(set, -1, &event, 1, msgtrace_wait_event(MSGTRACE_WAIT_PAGE)) != 1 ||
-		(event.events & WL_LATCH_SET) == 0)
+	if (WaitEventSetWait(set, -1, &event, 1, wait_event) != 1 || (event.events & WL_LATCH_SET) == 0)
 		return false;
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
@@ -207,7 +220,7 @@ wait_for_any(MsgTracePager **pagers, int count)
 		for (int i = 0; i < count; i++)
 			AddWaitEventToSet(set, WL_SOCKET_READABLE, msgtrace_pager_socket(pagers[i]), NULL,
 							  NULL);
-		while (wait_once(set))
+		while (wait_once(set, wait_event_of(pagers, count)))
 		{
 			for (int i = 0; i < count; i++)
 				(void) msgtrace_pager_socket(pagers[i]);

@@ -74,6 +74,17 @@ msgtrace_lanes_wait(MsgTraceLanes *lanes)
 	msgtrace_session_wait_any(sessions, count);
 }
 
+MsgTraceWait
+msgtrace_lanes_waits_for(const MsgTraceLanes *lanes)
+{
+	for (int i = 0; i < lanes->max; i++)
+	{
+		if (is_busy(lanes, &lanes->list[i]))
+			return msgtrace_session_waits_for(lanes->list[i].session);
+	}
+	return MSGTRACE_WAIT_PAGE;
+}
+
 /* With one lane its own descriptor serves; and where there is none for the group, the first one's. */
 int
 msgtrace_lanes_socket(MsgTraceLanes *lanes)

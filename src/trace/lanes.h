@@ -45,6 +45,9 @@ extern MsgTraceLane *msgtrace_lanes_idle(MsgTraceLanes *lanes);
 /* Wait until one of those that are busy, or signing in, can move on. */
 extern void msgtrace_lanes_wait(MsgTraceLanes *lanes);
 
+/* What the first of them waits for. */
+extern MsgTraceWait msgtrace_lanes_waits_for(const MsgTraceLanes *lanes);
+
 /* The same for those who wait in a way of their own: see msgtrace_session_socket. */
 extern int msgtrace_lanes_socket(MsgTraceLanes *lanes);
 extern void msgtrace_lanes_waited(MsgTraceLanes *lanes, int64 microseconds);

@@ -704,6 +704,12 @@ msgtrace_pager_socket(MsgTracePager *pager)
 	return msgtrace_lanes_socket(&pager->lanes);
 }
 
+MsgTraceWait
+msgtrace_pager_waits_for(const MsgTracePager *pager)
+{
+	return msgtrace_lanes_waits_for(&pager->lanes);
+}
+
 void
 msgtrace_pager_waited(MsgTracePager *pager, int64 microseconds)
 {

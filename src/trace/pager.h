@@ -71,6 +71,7 @@ extern void msgtrace_pager_wait(MsgTracePager *pager);
  * msgtrace_session_socket.
  */
 extern int msgtrace_pager_socket(MsgTracePager *pager);
+extern MsgTraceWait msgtrace_pager_waits_for(const MsgTracePager *pager);
 extern void msgtrace_pager_waited(MsgTracePager *pager, int64 microseconds);
 extern void msgtrace_pager_give_up(MsgTracePager *pager);
 

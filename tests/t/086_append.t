@@ -206,15 +206,39 @@ sub hanging
 	return $session;
 }
 
+# ... whose wait has a name, from PostgreSQL 17 on.
+my $named_waits = $node->sql('SHOW server_version_num') >= 170000;
+
+sub waits_for
+{
+	my ($session, $name) = @_;
+	my $event = $named_waits ? "O365Msgtrace$name" : 'Extension';
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$node->wait_until("SELECT wait_event = '$event' FROM pg_stat_activity WHERE pid = " . $session->pid);
+	pass("… a wait that is called $event");
+	return;
+}
+
 for my $table (qw(everybody trace))
 {
 	my $session = hanging("SELECT count(*) FROM $table WHERE $day", $TENANTS);
 	is(asked(), $TENANTS, "all tenants of $table are asked before one has answered");
+	waits_for($session, 'Page');
 	$session->cancel;
 	like($session->receive, qr/canceling statement due to user request/, '… and a cancel ends that');
 	$service->clear_faults;
 	is($session->sql("SELECT count(*) FROM $table WHERE $day"), $node->sql('SELECT count(*) FROM truth'), '… after which the session goes on');
 	$session->quit;
+}
+{
+	my $session = $node->session;
+	$service->faults_instead({ on => 'token', fault => 'hang', count => 1000 });
+	$session->send("SELECT count(*) FROM trace WHERE $day");
+	waits_for($session, 'SignIn');
+	$session->cancel;
+	like($session->receive, qr/canceling statement due to user request/, '… and ends by a cancel');
+	$session->quit;
+	$service->clear_faults;
 }
 {
 	my $session = hanging("SELECT count(*) FROM many WHERE $day", 32);
@@ -258,6 +282,7 @@ $node->sql("ALTER SERVER t$_ OPTIONS (SET quota_requests '1', SET quota_window '
 	$session->send("SELECT count(*) FROM trace WHERE $day");
 	wait_for('the budget to be waited for', 60, sub { $node->sql('SELECT coalesce(sum(waiting), 0) FROM o365_msgtrace.quota') >= $TENANTS });
 	pass('all tenants wait for their budgets');
+	waits_for($session, 'Budget');
 	$session->cancel;
 	like($session->receive, qr/canceling statement due to user request/, '… and a cancel ends that');
 	is($node->sql('SELECT coalesce(sum(waiting), 0) FROM o365_msgtrace.quota'), 0, '… with the places in the queues given up');
