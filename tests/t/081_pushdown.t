@@ -247,6 +247,7 @@ asks("($is_ada AND size > 3) OR ($is_bob AND size < 3)", "$bob | $ada");
 asks("$is_ada OR ($is_ada AND $is_bob)", $ada, at_least => 1, name => 'OR with what it covers');
 asks("$is_ada OR size = 7", '', at_least => 1);
 asks("NOT ($is_ada OR $is_bob)", '', at_least => 1);
+asks($_, '', at_least => 10) for "NOT starts_with(subject, 'Quar')", "NOT (subject ^@ 'Quar')", "NOT (subject ^@ 'Quar' AND $is_ada)"; # which have no negators
 asks("NOT ($is_ada AND $is_bob)", '', at_least => 1);
 asks("NOT (sender_address <> 'ada\@x.example' AND recipient_address <> 'bob\@y.example')", "$bob | $ada", at_least => 1);
 asks("(sender_address, recipient_address) IN (('ada\@x.example', 'bob\@y.example'), ('o''dd\@x.example', 'bob\@y.example'))", $bob);

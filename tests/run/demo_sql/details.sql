@@ -5,7 +5,7 @@ SELECT message_trace_id AS id, recipient_address AS person
  ORDER BY received DESC LIMIT 1 \gset
 \set ECHO queries
 SELECT to_char(event_time, 'HH24:MI:SS') AS utc, event,
-       left(detail, 54) AS detail
+       left(detail, 50) AS detail
   FROM mail.message_trace_detail
  WHERE message_trace_id = :'id'
    AND recipient_address = :'person'
