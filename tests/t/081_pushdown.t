@@ -171,9 +171,13 @@ asks("subject LIKE 'qua%' COLLATE \"C\"", "startsWith(subject,'qua')", table => 
 asks("lower(subject) LIKE 'quar%'", "startsWith(subject,'quar')", table => 'german', at_least => 2);
 asks("lower(subject) LIKE 'invoice%' COLLATE \"C\"", "contains(subject,'nvo')", table => 'turkish', at_least => 2);
 asks("lower(subject) COLLATE \"C\" LIKE 'invoice%'", '', table => 'turkish', at_least => 2);
-$service->clear_requests;
-is($node->sql("SELECT count(*) > 0 FROM german g JOIN truth_turkish t ON g.subject LIKE t.subject WHERE g.$day AND t.subject = 'invoice' AND g.sender_address IS NOT NULL" =~ s/AND received/AND g.received/r),
-	't', 'LIKE of two collations: no error of ours');
+# Where it is not clear which collation is meant, some versions refuse LIKE: of a plain table, too.
+my ($ours, $plain) = map {
+	my $query = "SELECT count(*) FROM $_ g JOIN truth_turkish t ON g.subject LIKE t.subject WHERE g.$day AND t.subject = 'invoice'" =~ s/AND received/AND g.received/r;
+	my $error = $node->sql_error($query);
+	$error ? $error->{sqlstate} : $node->sql($query) } 'german', 'truth_german';
+is($ours, $plain, "LIKE of two collations: $plain, as of a plain table");
+isnt($plain, 0, '… and not no row');
 
 # ---- LIKE ----------------------------------------------------------------------------------
 
