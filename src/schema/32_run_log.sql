@@ -24,6 +24,7 @@ CREATE TABLE o365_msgtrace.run_record (
     rows_new bigint NOT NULL DEFAULT 0,
     rows_changed bigint NOT NULL DEFAULT 0,
     rows_rejected bigint NOT NULL DEFAULT 0,
+    rows_expired bigint NOT NULL DEFAULT 0,
     details_read bigint NOT NULL DEFAULT 0,
     requests bigint NOT NULL DEFAULT 0,
     retries bigint NOT NULL DEFAULT 0,
@@ -93,7 +94,7 @@ CREATE VIEW o365_msgtrace.run_log WITH (security_invoker = true) AS
 SELECT r.run_id, i.input_id,
        CASE WHEN r.state = 'running' AND NOT o365_msgtrace._run_is_alive(r) THEN 'lost' ELSE r.state END AS state,
        r.started_at, r.finished_at, r.window_start, r.window_end, r.windows,
-       r.rows_in, r.rows_new, r.rows_changed, r.rows_rejected, r.details_read,
+       r.rows_in, r.rows_new, r.rows_changed, r.rows_rejected, r.rows_expired, r.details_read,
        r.requests, r.retries, r.pages, r.bytes, r.waited,
        r.sqlstate, r.message, r.detail, r.hint, r.pid
   FROM o365_msgtrace.run_record r
@@ -113,6 +114,7 @@ COMMENT ON COLUMN o365_msgtrace.run_log.rows_in IS 'rows that the service delive
 COMMENT ON COLUMN o365_msgtrace.run_log.rows_new IS 'of these, not in the target before';
 COMMENT ON COLUMN o365_msgtrace.run_log.rows_changed IS 'of these, changed since they were last read; all others were left alone';
 COMMENT ON COLUMN o365_msgtrace.run_log.rows_rejected IS 'rows that could not be read';
+COMMENT ON COLUMN o365_msgtrace.run_log.rows_expired IS 'rows that were dropped because they were older than retention: of the target, and what belongs to them';
 COMMENT ON COLUMN o365_msgtrace.run_log.details_read IS 'deliveries whose details were read';
 COMMENT ON COLUMN o365_msgtrace.run_log.requests IS 'requests made to the service';
 COMMENT ON COLUMN o365_msgtrace.run_log.retries IS 'of these, repeated ones';

@@ -1,5 +1,5 @@
 /*
- * The target of an ingest: how it is named, made, checked, and written.
+ * The target of an ingest: how it is named, made, and written.
  *
  * The key begins with the tenant and holds `received`, so that a plain table, a
  * partitioned one, a hypertable and a distributed table can all enforce it and
@@ -97,8 +97,8 @@ BEGIN
       FROM (SELECT place, name, type FROM o365_msgtrace._own_columns()
             UNION ALL
             SELECT place, name, type FROM o365_msgtrace._copied_columns(this)) c;
-    EXECUTE format('CREATE TABLE %s (%s, PRIMARY KEY (tenant, received, message_trace_id, recipient_address))',
-                   target, definition);
+    EXECUTE format('CREATE TABLE %s (%s, PRIMARY KEY (tenant, received, message_trace_id, recipient_address))%s',
+                   target, definition, CASE WHEN this.partition_by IS NOT NULL THEN ' PARTITION BY RANGE (received)' END);
 
     EXECUTE format('COMMENT ON TABLE %s IS %L', target,
                    format('message traces, copied from %s by o365_msgtrace', o365_msgtrace._full_name(this.source)));
@@ -113,86 +113,6 @@ END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._create_target(o365_msgtrace.input) IS
 'internal: make the table that an ingest writes; it belongs to the caller';
-
--- Has the table a unique index that ON CONFLICT can use for our key?
-CREATE FUNCTION o365_msgtrace._has_key(target regclass)
-RETURNS boolean
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT EXISTS (
-        SELECT FROM pg_index x
-         WHERE x.indrelid = target AND x.indisunique AND x.indimmediate AND x.indisvalid
-           AND x.indpred IS NULL AND x.indexprs IS NULL
-           AND (SELECT array_agg(a.attname ORDER BY a.attname)
-                  FROM unnest(x.indkey::int2[]) WITH ORDINALITY AS k (attnum, nth)
-                  JOIN pg_attribute a ON a.attrelid = target AND a.attnum = k.attnum
-                 WHERE k.nth <= x.indnkeyatts)
-               = ARRAY['message_trace_id', 'received', 'recipient_address', 'tenant']::name[])
-$$;
-COMMENT ON FUNCTION o365_msgtrace._has_key(regclass) IS
-'internal: whether a table is unique by tenant, received, message_trace_id, recipient_address';
-
-/*
- * Can this table be written by an ingest, now? Asked when the input is made and
- * at the beginning of every run, before the first request.
- */
-CREATE FUNCTION o365_msgtrace._check_target(this o365_msgtrace.input)
-RETURNS void
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    target text := this.target;
-    relation regclass := to_regclass(this.target);
-    missing text;
-BEGIN
-    IF relation IS NULL THEN
-        RAISE EXCEPTION 'target table % does not exist', target
-            USING ERRCODE = 'undefined_table',
-                DETAIL = 'It was dropped or renamed after its input was made.',
-                HINT = 'Restore it, or drop the input and make it anew: create_input() creates the table.';
-    END IF;
-    IF (SELECT relkind NOT IN ('r', 'p') OR relpersistence = 't' FROM pg_class WHERE oid = relation) THEN
-        RAISE EXCEPTION 'target % is not a permanent table', target
-            USING ERRCODE = 'wrong_object_type',
-                DETAIL = 'An ingest updates rows by their key, from several sessions.',
-                HINT = 'Name a plain or partitioned table, or one that does not exist yet.';
-    END IF;
-
-    SELECT string_agg(format('"%s"', c.name), ', ' ORDER BY c.place) INTO missing
-      FROM (SELECT place, name FROM o365_msgtrace._own_columns()
-            UNION ALL
-            SELECT place, name FROM o365_msgtrace._copied_columns(this)) c
-     WHERE NOT EXISTS (SELECT FROM pg_attribute a
-                        WHERE a.attrelid = relation AND a.attname = c.name AND a.attnum > 0 AND NOT a.attisdropped);
-    IF missing IS NOT NULL THEN
-        RAISE EXCEPTION 'target % lacks columns: %', target, missing
-            USING ERRCODE = 'undefined_column',
-                DETAIL = format('It needs those of %s that hold message traces, the fields of the input, and %s.', o365_msgtrace._full_name(this.source),
-                                (SELECT string_agg(name, ', ' ORDER BY place) FROM o365_msgtrace._own_columns())),
-                HINT = 'Add them by ALTER TABLE ... ADD COLUMN, or name a table that does not exist yet.';
-    END IF;
-    IF NOT o365_msgtrace._has_key(relation) THEN
-        RAISE EXCEPTION 'target % has no unique index on the key of a row', target
-            USING ERRCODE = 'invalid_table_definition',
-                DETAIL = 'The key is tenant, received, message_trace_id, recipient_address, in any order, without a condition and not deferrable.',
-                HINT = format('ALTER TABLE %s ADD PRIMARY KEY (tenant, received, message_trace_id, recipient_address);', target);
-    END IF;
-
-    SELECT string_agg(p.name, ', ') INTO missing
-      FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) p (name)
-     WHERE NOT has_table_privilege(relation, p.name);
-    IF missing IS NOT NULL THEN
-        RAISE EXCEPTION 'permission denied for target table %', target
-            USING ERRCODE = 'insufficient_privilege',
-                DETAIL = format('Role "%s" has not the privilege %s.', current_user, missing),
-                HINT = format('GRANT %s ON %s TO %I;', missing, target, current_user);
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION o365_msgtrace._check_target(o365_msgtrace.input) IS
-'internal: an error unless an ingest can write this table';
 
 /*
  * The statement that copies a window: $1 tenant, $2 input_id, $3 run_id,

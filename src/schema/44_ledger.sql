@@ -58,6 +58,14 @@ AS $$
 $$;
 COMMENT ON FUNCTION o365_msgtrace._held_until(text, timestamptz) IS 'internal: how long a message can be asked for';
 
+-- What retention keeps: all, if there is none.
+CREATE FUNCTION o365_msgtrace._kept(retention interval, service_time timestamptz)
+RETURNS tstzrange
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT tstzrange(o365_msgtrace._whole_second(o365_msgtrace._earlier(service_time, retention)), NULL) $$;
+COMMENT ON FUNCTION o365_msgtrace._kept(interval, timestamptz) IS 'internal: the part of time whose rows are not dropped';
+
 -- The poll window of a run that began at this service time. Empty if all of it is in the future.
 CREATE FUNCTION o365_msgtrace._poll_window(range_start text, range_end text, service_time timestamptz)
 RETURNS tstzrange

@@ -103,6 +103,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM o365_msgtrace._check_home(this.target);
     IF to_regclass(this.target) IS NULL THEN
         PERFORM o365_msgtrace._create_target(this);
         RAISE NOTICE 'created table %', this.target;

@@ -100,6 +100,11 @@ DECLARE
 BEGIN
     PERFORM o365_msgtrace._lock_idle_input(this);
     this := o365_msgtrace._check_settings(this, schemas);
+    -- What the retention of before may have dropped, one of after must not believe to be there.
+    IF this.retention IS DISTINCT FROM former.retention THEN
+        PERFORM o365_msgtrace._forget_expired(former, clock_timestamp() + l.clock_offset)
+           FROM o365_msgtrace.ledger l WHERE l.input_number = former.input_number;
+    END IF;
     UPDATE o365_msgtrace.input i
        SET source = this.source, target = this.target, poll_interval = this.poll_interval,
            date_range_start = this.date_range_start, date_range_end = this.date_range_end,

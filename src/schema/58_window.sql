@@ -84,7 +84,7 @@ BEGIN
     SELECT * INTO ledger FROM o365_msgtrace.ledger l WHERE l.input_number = this.input_number;
     progress.density := o365_msgtrace._expected_density(ledger.density, this.source);
     -- What was old enough when the run began, less what the clocks may differ by: what grows old meanwhile would be splinters.
-    held := o365_msgtrace._held(o365_msgtrace._api(this.source), service_time);
+    held := o365_msgtrace._attainable(this, service_time);
     settle_before := o365_msgtrace._whole_second(o365_msgtrace._earlier(
         progress.started_at + progress.clock_offset - interval '2 seconds', this.settle_after));
     length := o365_msgtrace._window_length(progress.density, o365_msgtrace._page_size(this.source),

@@ -321,8 +321,11 @@ BEGIN
             PERFORM o365_msgtrace._check_pipeline(this);
             PERFORM o365_msgtrace._check_target(this);
             PERFORM o365_msgtrace._check_detail_target(this);
-            progress := o365_msgtrace._read_window(this, progress);
-            PERFORM o365_msgtrace._find_deliveries_of_window(this, progress);
+            -- Partitions that were missing are committed before the window is read.
+            IF NOT o365_msgtrace._provide_partitions(this, progress.span) THEN
+                progress := o365_msgtrace._read_window(this, progress);
+                PERFORM o365_msgtrace._find_deliveries_of_window(this, progress);
+            END IF;
             -- Here a deferred constraint of the target fails with a handler around it, and not in COMMIT.
             SET CONSTRAINTS ALL IMMEDIATE;
             PERFORM o365_msgtrace._defer_job_timeout();
@@ -333,6 +336,7 @@ BEGIN
         END;
         EXIT WHEN progress.stopped;
     END LOOP;
+    CALL o365_msgtrace._upkeep(this, progress);
     CALL o365_msgtrace._read_details(this, progress);
 
     IF progress.taken_over THEN

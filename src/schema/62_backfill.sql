@@ -3,17 +3,6 @@
  * and time that shall be read again.
  */
 
--- The part of time that can be had and would be kept.
-CREATE FUNCTION o365_msgtrace._attainable(this o365_msgtrace.input, service_time timestamptz)
-RETURNS tstzrange
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT o365_msgtrace._held(o365_msgtrace._api((this).source), service_time)
-           * tstzrange(o365_msgtrace._whole_second(o365_msgtrace._earlier(service_time, (this).retention)), NULL)
-$$;
-COMMENT ON FUNCTION o365_msgtrace._attainable(o365_msgtrace.input, timestamptz) IS 'internal: what the service holds, less what retention would drop';
-
 -- Say what of a range is out of reach, and why.
 CREATE FUNCTION o365_msgtrace._say_unattainable(this o365_msgtrace.input, span tstzrange, attainable tstzrange)
 RETURNS void

@@ -3,27 +3,29 @@
  */
 
 CREATE VIEW o365_msgtrace.coverage WITH (security_invoker = true) AS
-SELECT i.input_id, l.wanted, l.covered, l.settled,
-       (l.wanted - l.covered) * tstzmultirange(h.held) AS missing,
-       CASE WHEN NOT isempty((l.wanted - l.covered) * tstzmultirange(h.held)) THEN
-           o365_msgtrace._held_until(h.api, lower((l.wanted - l.covered) * tstzmultirange(h.held)))
+SELECT i.input_id, l.wanted * h.kept AS wanted, l.covered * h.kept AS covered, l.settled * h.kept AS settled,
+       m.missing,
+       CASE WHEN NOT isempty(m.missing) THEN
+           least(o365_msgtrace._held_until(h.api, lower(m.missing)), o365_msgtrace._earlier(lower(m.missing), - i.retention))
            - h.service_time END AS missing_expires_in,
-       (l.wanted - l.covered) * tstzmultirange(tstzrange(NULL, lower(h.held))) AS expired,
-       l.flagged
+       (l.wanted - l.covered) * h.kept * tstzmultirange(tstzrange(NULL, lower(h.held))) AS expired,
+       l.flagged * h.kept AS flagged
   FROM o365_msgtrace.input i
   JOIN o365_msgtrace.ledger l USING (input_number),
        LATERAL (SELECT o365_msgtrace._api(i.source) AS api,
                        clock_timestamp() + l.clock_offset AS service_time) s,
-       LATERAL (SELECT s.api, s.service_time, o365_msgtrace._held(s.api, s.service_time) AS held) h;
+       LATERAL (SELECT s.api, s.service_time, o365_msgtrace._held(s.api, s.service_time) AS held,
+                       tstzmultirange(o365_msgtrace._kept(i.retention, s.service_time)) AS kept) h,
+       LATERAL (SELECT (l.wanted - l.covered) * tstzmultirange(h.held) * h.kept AS missing) m;
 
 COMMENT ON VIEW o365_msgtrace.coverage IS
-'which parts of time an input wants, has and lacks, by received; a gap and a time without mail are never mixed up';
+'which parts of time an input wants, has and lacks, by received; a gap and a time without mail are never mixed up. What is older than retention is left out of all of them';
 COMMENT ON COLUMN o365_msgtrace.coverage.input_id IS 'the input';
 COMMENT ON COLUMN o365_msgtrace.coverage.wanted IS 'from its first poll window to the end of its latest';
 COMMENT ON COLUMN o365_msgtrace.coverage.covered IS 'read completely at least once';
 COMMENT ON COLUMN o365_msgtrace.coverage.settled IS 'read completely once more, settle_after later: final';
 COMMENT ON COLUMN o365_msgtrace.coverage.missing IS 'wanted, not covered, and still held by the service: the next runs read it';
-COMMENT ON COLUMN o365_msgtrace.coverage.missing_expires_in IS 'how long the oldest of it can still be had; NULL when nothing is missing';
+COMMENT ON COLUMN o365_msgtrace.coverage.missing_expires_in IS 'how long the oldest of it can still be had, and would be kept; NULL when nothing is missing';
 COMMENT ON COLUMN o365_msgtrace.coverage.expired IS 'wanted and never covered, but no longer held by the service: lost';
 COMMENT ON COLUMN o365_msgtrace.coverage.flagged IS 'settled, though three readings in a row lacked rows that the target has';
 GRANT SELECT ON o365_msgtrace.coverage TO PUBLIC;

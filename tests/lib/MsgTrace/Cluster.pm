@@ -23,7 +23,7 @@
 #       for a MsgTrace::Service, without a budget of requests. Of the options these
 #       are its own, all others are the server's: name (default "tenant"), schema ("mail"), mapping =>
 #       { … }, user (of the mapping: PUBLIC). undef leaves an option out.
-#   $node->load_truth($service, $table, $from, $to[, $as_of])
+#   $node->load_truth($service, $table, $from, $to[, $as_of[, $tenant]])
 #       Makes the plain table with what the service holds in [from, to).
 #   $node->same_rows($name, $query, $truth_query, %how)
 #       A test: both give the same rows, by EXCEPT ALL both ways, in one
@@ -422,8 +422,8 @@ my @columns = (
 
 sub load_truth
 {
-	my ($self, $service, $table, $from, $to, $as_of) = @_;
-	my $file = $service->save_truth(folder() . '/truth' . ++$count . '.csv', $from, $to, $as_of);
+	my ($self, $service, $table, @range) = @_;
+	my $file = $service->save_truth(folder() . '/truth' . ++$count . '.csv', @range);
 
 	$self->sql("DROP TABLE IF EXISTS $table; CREATE TABLE $table ("
 		  . join(', ', @columns)
