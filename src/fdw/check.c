@@ -14,11 +14,17 @@
 #include "auth/certificate.h"
 #include "auth/session.h"
 #include "fdw/check_step.h"
+#include "fdw/error.h"
 #include "fdw/module.h"
+#include "foreign/foreign.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "net/budget.h"
+#include "net/compat.h"
 #include "net/wait.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 /* Clocks further apart are worth a word; a query warns of it, too. */
@@ -147,6 +153,56 @@ o365_msgtrace_check_expiry(PG_FUNCTION_ARGS)
 	else
 		msgtrace_check_put(check, "expiry", MSGTRACE_NOT_ASKED,
 						   "nobody has said when the secret ends", NULL);
+	return (Datum) 0;
+}
+
+/* A row (what, ends_at) of what ends first; none when nobody has said when the secret ends. */
+static void
+put_end(FunctionCallInfo fcinfo, TimestampTz certificate, TimestampTz secrets)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool is_certificate = certificate != 0 && (secrets == 0 || certificate <= secrets);
+	Datum values[2];
+	bool nulls[2] = {false};
+
+	values[0] = CStringGetTextDatum(is_certificate ? "the certificate" : "the stored secret");
+	values[1] = TimestampTzGetDatum(is_certificate ? certificate : secrets);
+	if (certificate != 0 || secrets != 0)
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(o365_msgtrace_credentials_end);
+
+/*
+ * The same for health(), without a request and without a right on the server: about
+ * scans of a foreign table by a role, whose rights the caller must have.  What a scan
+ * could not sign in with is an error.
+ */
+Datum
+o365_msgtrace_credentials_end(PG_FUNCTION_ARGS)
+{
+	Oid table_id = PG_GETARG_OID(0);
+	Oid role = get_role_oid(NameStr(*PG_GETARG_NAME(1)), false);
+	MsgTraceSettings *settings = palloc0(sizeof(MsgTraceSettings));
+	MsgTracePagerCounts counts = {0};
+	MsgTraceStatus status;
+	TimestampTz certificate = 0;
+
+	if (!has_privs_of_role(GetUserId(), role))
+		ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("must have the rights of role \"%s\"", NameStr(*PG_GETARG_NAME(1))));
+	if (pg_class_aclcheck(table_id, role, ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_TABLE, get_rel_name(table_id));
+	msgtrace_check_wrapper(GetForeignTable(table_id)->serverid);
+	InitMaterializedSRF(fcinfo, 0);
+	msgtrace_settings_read(settings, table_id, role);
+	msgtrace_status_init(&status, CurrentMemoryContext);
+	status.asked = "sign-in";
+	if (settings->session.credential.auth == MSGTRACE_AUTH_CERTIFICATE &&
+		!msgtrace_certificate_check(&settings->session.credential, GetCurrentTimestamp(),
+									&certificate, &status))
+		msgtrace_error_raise(&status, &counts);
+	put_end(fcinfo, certificate, settings->session.credential.secrets_expire);
 	return (Datum) 0;
 }
 

@@ -15,6 +15,7 @@
 extern PGDLLEXPORT Datum o365_msgtrace_check_options(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum o365_msgtrace_check_credentials(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum o365_msgtrace_check_expiry(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum o365_msgtrace_credentials_end(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum o365_msgtrace_check_hosts(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum o365_msgtrace_check_clock(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum o365_msgtrace_check_budget(PG_FUNCTION_ARGS);

@@ -67,14 +67,19 @@ msgtrace_check_put_not_asked(MsgTraceCheck *check, const char *const *steps, con
 
 /* -------------------------------------------------------------- beginning */
 
-/* Options of another wrapper's server were not checked by us: any may be missing, or a file's name. */
-static void
-check_server(Oid server_id)
+void
+msgtrace_check_wrapper(Oid server_id)
 {
 	if (GetFdwRoutineByServerId(server_id)->ImportForeignSchema != msgtrace_import_schema)
 		ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				errmsg("server \"%s\" is no server of o365_msgtrace",
 					   GetForeignServer(server_id)->servername));
+}
+
+static void
+check_server(Oid server_id)
+{
+	msgtrace_check_wrapper(server_id);
 	if (msgtrace_server_aclcheck(server_id, GetUserId(), ACL_USAGE) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER,
 					   GetForeignServer(server_id)->servername);

@@ -36,6 +36,12 @@ typedef struct MsgTraceCheck
 } MsgTraceCheck;
 
 /*
+ * An error unless the server is of our wrapper: options of another's were not checked by us,
+ * any may be missing, or a file's name.
+ */
+extern void msgtrace_check_wrapper(Oid server_id);
+
+/*
  * The server is the function's first argument.  With an invalid user id the user
  * mapping is left out.  An error when the current user may not use the server.
  */
