@@ -280,7 +280,7 @@ $node->sql(create('crash', detail_filter => "'size > 50000'", detail_target => "
 $service->clear_requests;
 for my $way ('kill', 'crash', 'cancel', 'terminate')
 {
-	$service->faults_instead({ on => 'detail', fault => 'delay', ms => 40, count => 10000 });
+	$service->faults_instead({ on => 'detail', fault => 'delay', ms => 150, count => 10000 });
 	my $read = record('crash', 'count(*)', 'read_at IS NOT NULL');
 	my $session = $node->session(%owner);
 	my $pid = $session->{pid};
@@ -303,7 +303,7 @@ is($node->sql('SELECT bool_and(details_read >= 0) FROM o365_msgtrace.run_log', %
 
 # While it is at work.
 $node->sql("SELECT o365_msgtrace.reset_details('crash')", %owner);
-$service->faults_instead({ on => 'detail', fault => 'delay', ms => 40, count => 10000 });
+$service->faults_instead({ on => 'detail', fault => 'delay', ms => 150, count => 10000 });
 {
 	my $session = $node->session(%owner);
 	$session->send("CALL o365_msgtrace.run('crash')");
@@ -318,9 +318,10 @@ $service->faults_instead({ on => 'detail', fault => 'delay', ms => 40, count => 
 sub alter_tags { return $node->sql("UPDATE o365_msgtrace.input SET tags = '{changed}' WHERE input_id = 'crash'") }
 
 # A run that takes too long.
-alter('crash', "job_timeout => '1s'");
+alter('crash', "job_timeout => '4s'");
 $service->faults_instead({ on => 'detail', fault => 'hang', skip => 9, count => 100 });
 $service->clear_requests;
+my $left;
 my $error = $node->sql_error("CALL o365_msgtrace.run('crash')", %owner);
 is($error->{sqlstate}, '57014', 'a run that hangs at details is ended by its job_timeout');
 is(last_run('crash', 'state, details_read'), 'failed|9', '… what it had read is committed');
@@ -334,15 +335,19 @@ $service->clear_faults;
 run('crash');
 is(record('crash', 'bool_or(due)'), 'f', 'all is read');
 $node->sql("SELECT o365_msgtrace.reset_details('crash')", %owner);
+# One request after the other: the second fails, and that of the same delivery when they are read one by one.
+$node->sql("ALTER FOREIGN TABLE mail.message_trace_detail OPTIONS (ADD max_concurrency '1')");
+$left = record('crash', 'count(*)', 'due');
 $service->clear_requests;
-$service->fault({ on => 'detail', fault => 'html', skip => 1 }, { on => 'detail', fault => 'html', skip => 2 }, { on => 'detail', fault => 'html', skip => 20 });
+$service->fault({ on => 'detail', fault => 'html', skip => 1 }, { on => 'detail', fault => 'html', skip => 2 });
 $error = $node->sql_error("CALL o365_msgtrace.run('crash')", %owner);
 $service->clear_faults;
 is($error->{sqlstate}, '08P01', 'a delivery that cannot be read is an error of the run');
 like($error->{detail}, qr/The delivery is message_trace_id [-0-9a-f]+ to \S+\.\nRun \d+ of input "crash" failed/, '… which names it');
 is(last_run('crash', 'state, sqlstate'), 'failed|08P01', '… in the log');
 is(record('crash', 'count(*), max(failures), min(sqlstate), bool_and(next_try_at > now())', 'due'), '1|1|08P01|t', '… and is the only one that is left');
-asked();
+is(asked(), $left + 2, '… at the cost of two requests');
+$node->sql('ALTER FOREIGN TABLE mail.message_trace_detail OPTIONS (DROP max_concurrency)');
 run('crash');
 is(asked(), 0, 'it is left alone for a while');
 $node->sql("UPDATE o365_msgtrace.detail_record SET next_try_at = now() WHERE due", %owner);
@@ -353,6 +358,17 @@ $node->sql("UPDATE o365_msgtrace.detail_record SET next_try_at = now() WHERE due
 run('crash');
 is(record('crash', 'bool_or(due)'), 'f', '… until it can be read');
 are_true('then all is there', 'archive.crash_details', wanted('archive.crash', 'size > 50000'));
+$node->sql(<<'SQL', %owner);
+UPDATE o365_msgtrace.detail_record SET due = true, failures = 1
+ WHERE input_id = 'crash' AND message_trace_id IN (SELECT message_trace_id FROM o365_msgtrace.detail_record WHERE input_id = 'crash' ORDER BY received LIMIT 3)
+SQL
+my $retried = record('crash', 'count(*)', 'due');
+$service->fault({ on => 'detail', fault => 'html' });
+asked();
+$node->sql_error("CALL o365_msgtrace.run('crash')", %owner);
+is(asked(), $retried, 'those that have failed before are read alone, so that one costs no other a request');
+is(record('crash', 'count(*)', 'due'), 1, '… whichever fails again');
+$node->sql("UPDATE o365_msgtrace.detail_record SET failures = 0, next_try_at = NULL", %owner);
 
 # A constraint of the table's own.
 my $bad = record('crash', 'message_trace_id', 'true ORDER BY received, message_trace_id LIMIT 1 OFFSET 4');
@@ -368,7 +384,7 @@ $node->sql('ALTER TABLE archive.crash_details DROP CONSTRAINT not_this', %owner)
 run('crash');
 alter('crash', 'max_requests => 30');
 $node->sql("SELECT o365_msgtrace.reset_details('crash')", %owner);
-my $left = record('crash', 'count(*)', 'due');
+$left = record('crash', 'count(*)', 'due');
 $service->clear_requests;
 run('crash');
 my $requests = scalar(my @list = grep { $_->{path} !~ /token$/ } $service->requests);
