@@ -23,6 +23,7 @@ CREATE TYPE o365_msgtrace._detail_work AS (
     wait_until timestamptz,  -- until then there is no budget for any
     settle_before timestamptz,  -- what is older is settled
     batches integer,  -- read so far
+    has_told boolean,  -- of waiting for the budget
     singly integer   -- so many deliveries are read one by one, because one of a batch has failed
 );
 COMMENT ON TYPE o365_msgtrace._detail_work IS 'internal: the state of the reading of details between two transactions';
@@ -321,6 +322,9 @@ BEGIN
         work.wait_until := o365_msgtrace._more_allowed_at(this);
         IF work.wait_until >= next_run_at THEN
             work.wait_until := NULL;
+        ELSIF work.wait_until IS NOT NULL AND NOT work.has_told THEN
+            work.has_told := true;
+            PERFORM o365_msgtrace._say(this, progress, 'info', 'details wait for the tenant''s budget, as long as no other run is due');
         END IF;
     END IF;
     RETURN work;
@@ -529,6 +533,19 @@ $$;
 COMMENT ON FUNCTION o365_msgtrace._note_detail_failure(o365_msgtrace.input, o365_msgtrace._progress, o365_msgtrace._detail_work, text, text, text, text) IS
 'internal: record an error of the reading of details';
 
+-- What is said of details at the end of a run.
+CREATE FUNCTION o365_msgtrace._told_of_details(this o365_msgtrace.input, details_read bigint)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format(', details of %s deliveries', details_read) || CASE WHEN count(*) > 0 THEN format(' (%s left)', count(*)) ELSE '' END
+      FROM o365_msgtrace.detail_record r
+     WHERE r.input_id = (this).input_id AND r.due
+    HAVING (this).detail_filter IS NOT NULL
+$$;
+COMMENT ON FUNCTION o365_msgtrace._told_of_details(o365_msgtrace.input, bigint) IS 'internal: what a run has done with details; NULL if the input has none';
+
 /*
  * The transactions of a run that read details, after those of its windows; see
  * _run() for what each begins with. Waits for the budget are cut into pieces, so
@@ -548,6 +565,7 @@ BEGIN
         RETURN;
     END IF;
     work.batches := 0;
+    work.has_told := false;
     work.singly := 0;
     progress.failures_in_a_row := 0;
     LOOP

@@ -159,7 +159,7 @@ BEGIN
     END IF;
     counts := format('read %s rows in %s windows (%s new, %s changed)%s, %s requests',
                      run.rows_in, run.windows, run.rows_new, run.rows_changed,
-                     CASE WHEN this.detail_filter IS NOT NULL THEN format(', details of %s deliveries', run.details_read) END, run.requests);
+                     o365_msgtrace._told_of_details(this, run.details_read), run.requests);
     PERFORM o365_msgtrace._log_message(this, run.run_id, 'info', run.state || ': ' || counts);
     PERFORM o365_msgtrace._trim_messages(this);
     PERFORM o365_msgtrace._trim_runs(this);
