@@ -4,7 +4,9 @@
  * pg_cron lives in one database of a cluster, may come and go, and may be
  * missing: so nothing here refers to it but in dynamic statements. A job is
  * named after the input's number, which never changes, and the database, whose
- * inputs are numbered by themselves.
+ * inputs are numbered by themselves. Restored from a dump, a database has another
+ * oid than the names of its jobs: what counts is the number in the name, and the
+ * database that the job runs in.
  */
 
 -- The database that pg_cron keeps its jobs in; NULL if it is not loaded, or the current role may not know.
@@ -91,6 +93,47 @@ AS $$
 $$;
 COMMENT ON FUNCTION o365_msgtrace._cron_statement(o365_msgtrace.input) IS 'internal: how to schedule an input from the database of pg_cron';
 
+-- The jobs of pg_cron that are of this database's inputs and visible to the current role; none where it has no pg_cron.
+CREATE FUNCTION o365_msgtrace._cron_jobs()
+RETURNS TABLE (input_number integer, jobid bigint, jobname text, username text, schedule text, active boolean)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF o365_msgtrace._scheduler() = 'here' AND has_schema_privilege('cron', 'USAGE') THEN
+        RETURN QUERY EXECUTE
+            'SELECT DISTINCT ON (n.number, j.username) n.number, j.jobid, j.jobname::text, j.username::text, j.schedule::text, j.active '
+            'FROM cron.job j, LATERAL (SELECT substring(j.jobname FROM ''^o365:[0-9]+:([0-9]{1,9})$'')::integer AS number) n '
+            'WHERE n.number IS NOT NULL AND j.database = current_database() '
+            'ORDER BY n.number, j.username, j.jobname = o365_msgtrace._job_name(n.number) DESC, j.jobid DESC';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._cron_jobs() IS 'internal: jobs of inputs, if pg_cron is here';
+
+-- What the job of an input is called; a new one is named by the database of now.
+CREATE FUNCTION o365_msgtrace._job_name_of(this o365_msgtrace.input)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce((SELECT c.jobname FROM o365_msgtrace._cron_jobs() c
+                      WHERE c.input_number = (this).input_number AND c.username = (this).owner),
+                    o365_msgtrace._job_name((this).input_number))
+$$;
+COMMENT ON FUNCTION o365_msgtrace._job_name_of(o365_msgtrace.input) IS 'internal: the name of the job that an input has, or will have';
+
+-- The id of an input's job; NULL if it has none, or none that the current role may see.
+CREATE FUNCTION o365_msgtrace._job_id(this o365_msgtrace.input)
+RETURNS bigint
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT c.jobid FROM o365_msgtrace._cron_jobs() c
+     WHERE c.input_number = (this).input_number AND c.username = (this).owner
+$$;
+COMMENT ON FUNCTION o365_msgtrace._job_id(o365_msgtrace.input) IS 'internal: the job of an input in pg_cron';
+
 CREATE FUNCTION o365_msgtrace._check_scheduler(this o365_msgtrace.input)
 RETURNS void
 LANGUAGE plpgsql STABLE
@@ -139,7 +182,7 @@ BEGIN
     cron_schedule := o365_msgtrace._cron_schedule(this.input_id, this.poll_interval, this.stagger);
     PERFORM o365_msgtrace._check_scheduler(this);
     EXECUTE 'SELECT cron.schedule($1, $2, $3)'
-      USING o365_msgtrace._job_name(this.input_number), cron_schedule, o365_msgtrace._cron_command(this.input_id);
+      USING o365_msgtrace._job_name_of(this), cron_schedule, o365_msgtrace._cron_command(this.input_id);
     UPDATE o365_msgtrace.input i SET stagger = this.stagger
      WHERE i.input_number = this.input_number AND i.stagger <> this.stagger;
     RETURN cron_schedule;
@@ -147,24 +190,6 @@ END
 $$;
 COMMENT ON FUNCTION o365_msgtrace.schedule(text, boolean) IS
 'have pg_cron run an input every poll_interval minutes, from a minute that depends on its name, so that not all inputs begin at once, or with stagger => false from the full hour; returns the schedule. Scheduling again changes the job. Errors: 42704 no such input, 42501 not its owner or no USAGE on schema cron, 55000 pg_cron is missing or in another database (the hint has the statement to run there)';
-
--- The id of an input's job; NULL if it has none, or none that the current role may see.
-CREATE FUNCTION o365_msgtrace._job_id(this o365_msgtrace.input)
-RETURNS bigint
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    job_id bigint;
-BEGIN
-    IF o365_msgtrace._scheduler() = 'here' AND has_schema_privilege('cron', 'USAGE') THEN
-        EXECUTE 'SELECT jobid FROM cron.job WHERE jobname = $1 AND username = $2'
-           INTO job_id USING o365_msgtrace._job_name(this.input_number), this.owner;
-    END IF;
-    RETURN job_id;
-END
-$$;
-COMMENT ON FUNCTION o365_msgtrace._job_id(o365_msgtrace.input) IS 'internal: the job of an input in pg_cron';
 
 -- What was changed here has to be changed there, too, and only a superuser can.
 CREATE FUNCTION o365_msgtrace._say_job_elsewhere(statement text)

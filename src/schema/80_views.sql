@@ -30,21 +30,6 @@ COMMENT ON COLUMN o365_msgtrace.coverage.expired IS 'wanted and never covered, b
 COMMENT ON COLUMN o365_msgtrace.coverage.flagged IS 'settled, though three readings in a row lacked rows that the target has';
 GRANT SELECT ON o365_msgtrace.coverage TO PUBLIC;
 
--- The jobs of pg_cron that are ours and visible to the current role; none where it has no pg_cron.
-CREATE FUNCTION o365_msgtrace._cron_jobs()
-RETURNS TABLE (jobid bigint, jobname text, username text, schedule text, active boolean)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF o365_msgtrace._scheduler() = 'here' AND has_schema_privilege('cron', 'USAGE') THEN
-        RETURN QUERY EXECUTE 'SELECT j.jobid, j.jobname::text, j.username::text, j.schedule::text, j.active '
-                             'FROM cron.job j WHERE j.jobname LIKE ''o365:%''';
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION o365_msgtrace._cron_jobs() IS 'internal: jobs of inputs, if pg_cron is here';
-
 CREATE VIEW o365_msgtrace.job WITH (security_invoker = true) AS
 SELECT i.input_id, i.owner, c.schedule, c.active,
        CASE WHEN c.active AND m.may_run THEN o365_msgtrace._tick(c.schedule, m.now, 1) END AS next_run,
@@ -59,10 +44,10 @@ SELECT i.input_id, i.owner, c.schedule, c.active,
            AND f.run_id > coalesce((SELECT max(g.run_id) FROM o365_msgtrace.run_record g
                                      WHERE g.input_number = i.input_number AND g.state = 'succeeded'), 0)
        ) AS consecutive_failures,
-       c.jobid, o365_msgtrace._job_name(i.input_number) AS jobname
+       c.jobid, coalesce(c.jobname, o365_msgtrace._job_name(i.input_number)) AS jobname
   FROM o365_msgtrace.input i
   LEFT JOIN o365_msgtrace._cron_jobs() c
-    ON c.jobname = o365_msgtrace._job_name(i.input_number) AND c.username = i.owner
+    ON c.input_number = i.input_number AND c.username = i.owner
   LEFT JOIN LATERAL (SELECT * FROM o365_msgtrace.run_log l
                       WHERE l.input_id = i.input_id AND l.state <> 'skipped'
                       ORDER BY l.run_id DESC LIMIT 1) r ON true

@@ -218,11 +218,12 @@ build_extension() {
 copy_server() {
 	local place
 	bindir=$run/server$("$pg_config" --bindir)
-	if [ -x "$bindir/pg_ctl" ]; then
+	if [ -x "$bindir/pg_ctl" ] && [ -L "$bindir/pg_upgrade" ]; then
 		return
 	fi
 	as_server mkdir -p "$bindir"
-	as_server ln -sf "$("$pg_config" --bindir)"/{psql,pg_dump} "$bindir"
+	as_server ln -sf "$("$pg_config" --bindir)"/{psql,pg_dump,pg_dumpall,pg_restore} \
+		"$("$pg_config" --bindir)"/{pg_controldata,pg_resetwal,vacuumdb,pg_upgrade} "$bindir"
 	for place in "$("$pg_config" --pkglibdir)" "$("$pg_config" --sharedir)" \
 		"$("$pg_config" --sharedir)/extension"; do
 		as_server mkdir -p "$run/server$place"

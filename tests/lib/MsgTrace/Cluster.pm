@@ -17,6 +17,10 @@
 #   $node->explain($sql[, $options])  the plan as text (default: VERBOSE, COSTS OFF)
 #   $node->wait_until($sql[, $seconds])  until it returns t (60 s)
 #   $node->session(%how)         a psql that stays: see MsgTrace::Session
+#   $node->use_database($name)   is where all of this takes place from now on, unless
+#                                dbname says otherwise; it is made
+#   $node->program($name, @arguments)   runs one of the server's own programs; dies
+#                                with what it said when that fails
 #
 #   $node->create_server($service, %options)
 #       Extension, server, mapping for PUBLIC, schema and the imported tables
@@ -33,6 +37,8 @@
 #   $node->stop($mode), ->restart($mode), ->kill9   'fast', 'immediate'; the
 #                                last one kills the postmaster and all it started;
 #                                restart works after each
+#   $node->upgrade_to($other)    moves all that it holds into the other, empty one by
+#                                pg_upgrade; this one is down then, the other runs
 #   $node->standby               another cluster that follows this one by streaming
 #                                replication, read-only (->promote ends that); this
 #                                one is restarted for it; ->catch_up($node) waits
@@ -87,6 +93,7 @@ sub start
 		data => "$folder/data",
 		log_file => "$folder/log",
 		bindir => bindir(),
+		dbname => 'postgres',
 	}, $class;
 
 	mkdir $folder or die "$folder: $!";
@@ -237,6 +244,20 @@ sub standby
 	return $standby;
 }
 
+# Both are down meanwhile. The other one keeps its own settings.
+sub upgrade_to
+{
+	my ($self, $other) = @_;
+	$_->stop for $self, $other;
+	my $folder = folder() . '/u' . ++$count;
+	mkdir $folder or die "$folder: $!";
+	$other->program(
+		'pg_upgrade', '-U', 'postgres', '-b', $self->{bindir}, '-B', $other->{bindir}, '-d', $self->{data}, '-D', $other->{data},
+		'-s', $folder);
+	$other->restart;
+	return;
+}
+
 # Until the standby has all that its primary had when this was called.
 sub catch_up
 {
@@ -250,6 +271,25 @@ sub promote
 {
 	my ($self) = @_;
 	$self->sql('SELECT pg_promote()');
+	return;
+}
+
+sub use_database
+{
+	my ($self, $name) = @_;
+	$self->sql("CREATE DATABASE $name");
+	$self->{dbname} = $name;
+	return;
+}
+
+# In a folder of its own, since some leave files where they run.
+sub program
+{
+	my ($self, $name, @arguments) = @_;
+	my $folder = folder() . '/p' . ++$count;
+	mkdir $folder or die "$folder: $!";
+	_run_quietly(
+		"$folder/log", 'sh', '-c', 'cd "$1" && shift && exec "$@"', 'sh', $folder, "$self->{bindir}/$name", @arguments);
 	return;
 }
 
@@ -268,7 +308,7 @@ sub psql_command
 	my ($self, %how) = @_;
 	return (
 		"$self->{bindir}/psql", qw(-X -q -A -t -v VERBOSITY=verbose -v ON_ERROR_STOP=1 -h),
-		$self->{folder}, '-U', $how{user} // 'postgres', '-d', $how{dbname} // 'postgres');
+		$self->{folder}, '-U', $how{user} // 'postgres', '-d', $how{dbname} // $self->{dbname});
 }
 
 # Runs psql on the statements; returns its exit status, output and messages.
