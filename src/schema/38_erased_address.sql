@@ -53,7 +53,8 @@ COMMENT ON FUNCTION o365_msgtrace._erasure_lock_class() IS
  * anything was erased until its rows are committed. erase() has it alone. So
  * each transaction is over before an erasure, which then finds its rows, or
  * begins after the erasure's commit, and then knows of it: those of inputs too
- * that did not exist when the erasure began.
+ * that did not exist when the erasure began. So does whoever makes or changes an
+ * input, which may have it find rows that are in a table already.
  */
 CREATE FUNCTION o365_msgtrace._share_erasures()
 RETURNS void

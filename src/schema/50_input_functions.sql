@@ -73,6 +73,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM o365_msgtrace._check_input_id(this.input_id);
+    PERFORM o365_msgtrace._share_erasures();
     this := o365_msgtrace._check_settings(this, schemas);
     this.owner := current_user;
     this.stagger := true;
@@ -115,7 +116,7 @@ END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._provide_target(o365_msgtrace.input) IS 'internal: the target of an input, made if need be';
 
--- Keep an input from running to the end of the transaction.
+-- Keep an input from running to the end of the transaction, and an erasure from missing what is done to it.
 CREATE FUNCTION o365_msgtrace._lock_idle_input(this o365_msgtrace.input)
 RETURNS void
 LANGUAGE plpgsql
@@ -128,6 +129,7 @@ BEGIN
                 DETAIL = 'A run of it holds its lock, or a session that changes it.',
                 HINT = 'Wait for its end, or end its backend: see pid in o365_msgtrace.run_log, and pg_locks.';
     END IF;
+    PERFORM o365_msgtrace._share_erasures();
 END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._lock_idle_input(o365_msgtrace.input) IS 'internal: an error if an input is running, else it does not begin to';

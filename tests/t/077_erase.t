@@ -221,7 +221,7 @@ holds_the_others('none of its windows has left a row, and no other row is missin
 cmp_ok(of_person('truth.rows', $outsider), '>', 0, 'there was mail of hers to come');
 $node->sql('DROP TRIGGER pause ON archive.middle', %owner);
 
-# A run begins while an erasure is not yet committed: of an input that was there, and of one that was made since.
+# A run begins while an erasure is not yet committed: of an input that was there, and of one that is made meanwhile.
 for my $case ([ 'middle', '' ],
 	[ 'new', "SELECT o365_msgtrace.create_input('new', 'mail.message_trace', 'archive.new', date_range_start => '-26h', date_range_end => '-2h');" ])
 {
@@ -229,8 +229,7 @@ for my $case ([ 'middle', '' ],
 	my $address = $name eq 'new' ? $miles : $juergen;
 	my ($reader, $eraser) = ($node->session(%owner), $node->session(%owner));
 	$eraser->sql("BEGIN; " . erase($address));
-	$reader->sql($before) if $before;
-	$reader->send("CALL o365_msgtrace.run('$name')");
+	$reader->send("$before CALL o365_msgtrace.run('$name')");
 	waits($reader, $erasures);
 	$eraser->sql('COMMIT');
 	$reader->receive;
@@ -240,6 +239,34 @@ for my $case ([ 'middle', '' ],
 	cmp_ok(of_person('truth.rows', $address), '>', 0, 'which makes a difference');
 	$_->quit for $reader, $eraser;
 }
+
+# A table that has mail already becomes a target, with details to be read, in a transaction that is under way.
+my $early = 'grace.hopper+lists@fabrikam.com';
+$node->sql('CREATE TABLE archive.old (LIKE archive.middle INCLUDING ALL); INSERT INTO archive.old SELECT * FROM archive.middle', %owner);
+cmp_ok(of_person('archive.old', $early), '>', 0, 'a table has mail');
+{
+	my ($maker, $eraser) = ($node->session(%owner), $node->session(%owner));
+	$maker->sql(<<'SQL');
+BEGIN;
+SELECT o365_msgtrace.create_input('old', 'mail.message_trace', 'archive.old');
+UPDATE o365_msgtrace.ledger l SET clock_offset = (SELECT min(m.clock_offset) FROM o365_msgtrace.ledger m)
+  FROM o365_msgtrace.input i WHERE i.input_number = l.input_number AND i.input_id = 'old';
+SELECT o365_msgtrace.alter_input('old', detail_filter => 'true', detail_target => 'archive.old_details');
+SQL
+	$eraser->send(erase($early));
+	waits($eraser, $erasures);
+	$maker->sql('COMMIT');
+	like(
+		$eraser->receive,
+		qr/\d+ target archive\.old, \d+ details o365_msgtrace\.detail_record/,
+		'an erasure waits until an input is made, and finds the mail in its target and what it would have read of it');
+	push @erased, $early;
+	is(
+		of_person('archive.old', $early) + $node->sql("SELECT count(*) FROM o365_msgtrace.detail_record WHERE recipient_address = '$early'"),
+		'0', 'and nothing stays');
+	$_->quit for $maker, $eraser;
+}
+$node->sql("SELECT o365_msgtrace.drop_input('old')", %owner);
 
 # ---- however the rows are written --------------------------------------------------------------------
 
