@@ -116,13 +116,21 @@ $node->sql("CREATE SCHEMA l$_; IMPORT FOREIGN SCHEMA exchange LIMIT TO (message_
 $node->sql('CREATE VIEW labelled AS '
 	  . join(' UNION ALL ', map { "SELECT tenant, $columns FROM l$_.message_trace" } 1 .. $TENANTS));
 
+# A constraint says it, too, of a table that inherits; and the column may be a varchar.
+my $typed = 'tenant text, message_trace_id uuid, message_id text, received timestamptz, sender_address text, recipient_address text, subject text,'
+  . ' status text, size bigint, from_ip inet, to_ip inet';
+$node->sql("CREATE TABLE checked ($typed);"
+	  . join('', map { "CREATE FOREIGN TABLE checked$_ (CHECK (tenant = 't$_')) INHERITS (checked) SERVER t$_ OPTIONS (table 'message_trace');" } 1 .. $TENANTS));
+$node->sql(join('', map { 'CREATE FOREIGN TABLE varying' . $_ . ' (' . ($typed =~ s/tenant text/tenant varchar/r) . ") SERVER t$_ OPTIONS (table 'message_trace');" } 1 .. $TENANTS)
+	  . 'CREATE VIEW "varying" AS ' . join(' UNION ALL ', map { "SELECT * FROM varying$_" } 1 .. $TENANTS));
+
 # For each table as many requests as tenants can have a row, a page holds all of an hour.
 sub prunes
 {
 	my ($name, $condition, $tenants, %how) = @_;
 	my $hour = "received >= '2026-05-09T08:00:00Z' AND received < '2026-05-09T09:00:00Z'";
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	for my $table (qw(everybody trace labelled))
+	for my $table (qw(everybody trace labelled checked), '"varying"')
 	{
 		$service->clear_requests;
 		$node->same_rows("$name: $table", "SELECT * FROM $table WHERE $hour AND ($condition)",

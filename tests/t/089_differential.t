@@ -67,6 +67,8 @@ CREATE EXTENSION citext;
 CREATE FOREIGN TABLE small ($fields) SERVER tenant OPTIONS (table 'message_trace', page_size '150', rows_per_day '100000');
 CREATE FOREIGN TABLE single ($fields) SERVER tenant OPTIONS (table 'message_trace', page_size '400', max_concurrency '1', rows_per_day '10');
 CREATE FOREIGN TABLE folded ($citext) SERVER tenant OPTIONS (table 'message_trace', page_size '1000', max_concurrency '8');
+CREATE FOREIGN TABLE plain ($fields) SERVER tenant OPTIONS (table 'message_trace', page_size '700', normalize 'false');
+CREATE FOREIGN TABLE as_sent ($fields, raw json) SERVER tenant OPTIONS (table 'message_trace');
 CREATE FOREIGN TABLE sent (from_ip text, to_ip text) SERVER tenant OPTIONS (table 'message_trace');
 SQL
 $node->load_truth($service, 'truth', '2026-02-09T00:00:00Z', '2026-05-10T11:59:59Z');
@@ -76,15 +78,22 @@ $node->sql(<<"SQL");
 CREATE TABLE truth_reporting AS SELECT * FROM truth WHERE received >= '2026-04-30T12:02:00Z';
 CREATE TABLE truth_folded ($citext);
 INSERT INTO truth_folded SELECT * FROM truth;
+-- In no normal form all texts are as they were sent.
+CREATE TABLE truth_plain AS SELECT t.message_trace_id, raw ->> 'messageId' AS message_id, t.received, raw ->> 'senderAddress' AS sender_address,
+	raw ->> 'recipientAddress' AS recipient_address, raw ->> 'subject' AS subject, raw ->> 'status' AS status, t.size, t.from_ip, t.to_ip
+	FROM as_sent s JOIN truth t USING (message_trace_id, recipient_address);
 CREATE TABLE few AS SELECT recipient_address AS mail FROM truth GROUP BY 1 ORDER BY md5(recipient_address) LIMIT 6;
 INSERT INTO few VALUES ('nobody\@nowhere.example'), (NULL), ('ada.lovelace\@contoso.com'), ('ada.lovelace\@contoso.com');
 CREATE TABLE many AS SELECT DISTINCT recipient_address AS mail FROM truth ORDER BY 1 LIMIT 300;
-ANALYZE truth_reporting; ANALYZE truth_folded; ANALYZE few; ANALYZE many;
+ANALYZE truth_reporting; ANALYZE truth_folded; ANALYZE truth_plain; ANALYZE few; ANALYZE many;
 SQL
 my %truth = (
 	'mail.message_trace' => 'truth', small => 'truth', single => 'truth',
-	folded => 'truth_folded', 'reporting.message_trace' => 'truth_reporting');
+	folded => 'truth_folded', plain => 'truth_plain', 'reporting.message_trace' => 'truth_reporting');
 my @tables = sort keys %truth;
+is($node->sql('SELECT count(*) FROM truth_plain'), $node->sql('SELECT count(*) FROM truth'), 'all rows as they were sent');
+cmp_ok($node->sql('SELECT count(*) FROM truth_plain JOIN truth t USING (message_trace_id, received, size) WHERE truth_plain.sender_address <> t.sender_address'), '>', 10,
+	'… which differ from the normal form');
 
 # The events of all deliveries of the days that are asked for.
 my @deliveries = map { [ split /\|/ ] } split /\n/,
@@ -101,7 +110,7 @@ SQL
 my @names = qw(message_trace_id message_id received sender_address recipient_address subject status size);
 my @samples = map { my %row; @row{@names} = map { $_ eq "\x01" ? undef : $_ } split /\x02/, $_, -1; \%row }
   split /\x03\n?/, $node->sql('SELECT ' . join(" || e'\\x02' || ", map { "coalesce($_\::text, e'\\x01')" } @names)
-	  . " || e'\\x03' FROM (SELECT *, row_number() OVER (ORDER BY md5(message_trace_id::text || recipient_address)) FROM truth) x"
+	  . " || e'\\x03' FROM (SELECT *, row_number() OVER (ORDER BY md5(message_trace_id::text || recipient_address)) FROM (TABLE truth UNION SELECT * FROM truth_plain WHERE message_trace_id::text LIKE '0dd%') y) x"
 	  . " WHERE row_number <= 400 OR message_trace_id::text LIKE '0dd%'");
 
 # An address of which the service holds some with a port or in brackets is not found whole by "=" (README).
@@ -218,7 +227,9 @@ for my $number (1 .. $count)
 {
 	$service->settings(shuffle => int rand 2) if $number % 25 == 1;
 	my $query = $generator->query;
-	my $table = $tables[ rand @tables ];
+	# (Details are shown in the normal form.)
+	my @fitting = grep { $_ ne 'plain' || $query->{shape} !~ /details/ } @tables;
+	my $table = $fitting[ rand @fitting ];
 	my $set = switches();
 	my $rows = 0;
 
