@@ -31,6 +31,10 @@ $service->add_rows(map { $n++; +{ %plain, id => sprintf('0dd00000-0000-4000-8000
 $service->add_rows(map { $n++; +{
 	%plain, id => sprintf('0dd00000-0000-4000-8000-%012d', $n), receivedDateTime => sprintf('2026-05-09T18:%02d:%02d.%06dZ', int($_ / 180), int($_ / 3) % 60, (0, 1, 999999)[$_ % 3]),
 	senderAddress => 'clock@x.example', size => $n } } 0 .. 1079);
+# ... and two messages to a hundred people.
+$service->add_rows(map { $n++; +{
+	%plain, id => sprintf('0dd00002-0000-4000-8000-%012d', $n % 2), receivedDateTime => sprintf('2026-05-09T20:0%d:00Z', $n % 2),
+	senderAddress => 'many@x.example', recipientAddress => "many$n\@x.example" } } 0 .. 199);
 my $node = MsgTrace::Cluster->start(conf => { log_statement => 'none' });
 $node->create_server($service, rows_per_day => 5000, page_size => 250);
 $node->load_truth($service, 'truth', '2026-05-08T00:00:00Z', '2026-05-10T00:00:00Z');
@@ -120,6 +124,11 @@ for my $direction ('DESC', 'ASC')
 	  . " ORDER BY received $direction LIMIT i * 9) y) v";
 	$node->same_rows("rows around the last one that is kept, $direction", sprintf($ticks, 'seconds'), sprintf($ticks, 'truth'), at_least => 60);
 }
+
+# The first rows are known by both parts of their key: others of the same message come with the rest.
+my $recipients = "SELECT i, v.* FROM generate_series(1, 6) i, LATERAL (SELECT count(*) AS rows, count(DISTINCT (y.message_trace_id, y.recipient_address)) AS keys FROM (SELECT * FROM %s t WHERE sender_address LIKE 'many%%'"
+  . " AND received >= '2026-05-09T20:00:00Z'::timestamptz + i %% 2 * interval '1 min' AND received < '2026-05-09T20:01:00Z'::timestamptz + i %% 2 * interval '1 min' LIMIT CASE WHEN i < 3 THEN 5 WHEN i < 5 THEN 50 ELSE 1000 END) y) v";
+$node->same_rows('recipients of one message, in parts', sprintf($recipients, 'seconds'), sprintf($recipients, 'truth'), at_least => 6);
 
 # ---- questions that differ in one thing -------------------------------------------------------
 
