@@ -102,7 +102,8 @@ msgtrace_detail_reading_next(MsgTraceDetailReading *reading, const MsgTraceRow *
 	MsgTracePagerResult result;
 
 	while ((result = msgtrace_detail_reading_poll(reading, row, tag)) == MSGTRACE_WAIT)
-		msgtrace_detail_reader_wait(reading->reader); /* a cancel does not come back from here */
+		msgtrace_detail_reader_wait(reading->reader,
+									NULL); /* a cancel does not come back from here */
 	return result;
 }
 

@@ -5,9 +5,8 @@
  *
  * The rows of the trace that satisfy its own conditions become deliveries in the
  * queue of the reader of details, no more than may be in flight; each row of
- * details is shown beside the row of the trace that it was asked for.  Only one
- * of both is waited for: the details as long as there are some to come, then the
- * trace's next page, which was asked for before.
+ * details is shown beside the row of the trace that it was asked for.  Both are
+ * waited for, the trace's next page as long as the queue is not full.
  *
  *-------------------------------------------------------------------------
  */
@@ -347,7 +346,8 @@ msgtrace_join_iterate_scan(ForeignScanState *node)
 				show(node, scan, part, detail);
 				return slot;
 			case MSGTRACE_WAIT:
-				msgtrace_detail_reader_wait(scan->details.reader);
+				msgtrace_detail_reader_wait(scan->details.reader,
+											has_trace ? NULL : scan->trace.pager);
 				break;
 			default:
 				if (scan->trace_ended)

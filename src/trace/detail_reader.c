@@ -485,7 +485,7 @@ msgtrace_detail_reader_next(MsgTraceDetailReader *reader, const MsgTraceRow **ro
 }
 
 void
-msgtrace_detail_reader_wait(MsgTraceDetailReader *reader)
+msgtrace_detail_reader_wait(MsgTraceDetailReader *reader, const MsgTracePager *trace)
 {
 	MsgTraceSession *sessions[MSGTRACE_MAX_HTTPS];
 	int count = 0;
@@ -497,6 +497,8 @@ msgtrace_detail_reader_wait(MsgTraceDetailReader *reader)
 		if (!reader->signed_in)
 			break;
 	}
+	if (trace)
+		count += msgtrace_pager_busy(trace, sessions + count, MSGTRACE_MAX_HTTPS - count);
 	msgtrace_session_wait_any(sessions, count);
 }
 

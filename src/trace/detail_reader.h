@@ -58,7 +58,9 @@ extern int msgtrace_detail_reader_backlog(const MsgTraceDetailReader *reader);
  */
 extern MsgTracePagerResult msgtrace_detail_reader_next(MsgTraceDetailReader *reader,
 													   const MsgTraceRow **row, void **tag);
-extern void msgtrace_detail_reader_wait(MsgTraceDetailReader *reader);
+
+/* Wait for it, and for the trace where that is waited for, too; else NULL. */
+extern void msgtrace_detail_reader_wait(MsgTraceDetailReader *reader, const MsgTracePager *trace);
 
 /* Its range is none: it goes by deliveries, which are counted as slices. */
 extern const MsgTracePagerCounts *msgtrace_detail_reader_counts(const MsgTraceDetailReader *reader);

@@ -57,19 +57,25 @@ is_busy(const MsgTraceLanes *lanes, const MsgTraceLane *lane)
 	return lane->session && (lane->task || !lanes->signed_in);
 }
 
+int
+msgtrace_lanes_busy(const MsgTraceLanes *lanes, MsgTraceSession **sessions, int most)
+{
+	int count = 0;
+
+	for (int i = 0; i < lanes->max && count < most; i++)
+	{
+		if (is_busy(lanes, &lanes->list[i]))
+			sessions[count++] = lanes->list[i].session;
+	}
+	return count;
+}
+
 void
 msgtrace_lanes_wait(MsgTraceLanes *lanes)
 {
 	MsgTraceSession *sessions[MSGTRACE_MAX_HTTPS];
-	int count = 0;
+	int count = msgtrace_lanes_busy(lanes, sessions, MSGTRACE_MAX_HTTPS);
 
-	for (int i = 0; i < lanes->max; i++)
-	{
-		MsgTraceLane *lane = &lanes->list[i];
-
-		if (is_busy(lanes, lane))
-			sessions[count++] = lane->session;
-	}
 	Assert(count > 0);
 	msgtrace_session_wait_any(sessions, count);
 }

@@ -42,7 +42,10 @@ extern MsgTraceLane *msgtrace_lanes_first(MsgTraceLanes *lanes);
 /* A lane with nothing to do, or NULL.  One that cannot be opened is done without. */
 extern MsgTraceLane *msgtrace_lanes_idle(MsgTraceLanes *lanes);
 
-/* Wait until one of those that are busy, or signing in, can move on. */
+/* The sessions of those that are busy, or signing in, at most so many. */
+extern int msgtrace_lanes_busy(const MsgTraceLanes *lanes, MsgTraceSession **sessions, int most);
+
+/* Wait until one of them can move on. */
 extern void msgtrace_lanes_wait(MsgTraceLanes *lanes);
 
 /* What the first of them waits for. */

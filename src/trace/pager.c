@@ -699,6 +699,12 @@ msgtrace_pager_wait(MsgTracePager *pager)
 }
 
 int
+msgtrace_pager_busy(const MsgTracePager *pager, MsgTraceSession **sessions, int most)
+{
+	return msgtrace_lanes_busy(&pager->lanes, sessions, most);
+}
+
+int
 msgtrace_pager_socket(MsgTracePager *pager)
 {
 	return msgtrace_lanes_socket(&pager->lanes);

@@ -66,6 +66,9 @@ extern void msgtrace_pager_close(MsgTracePager *pager);
 extern MsgTracePagerResult msgtrace_pager_next(MsgTracePager *pager, const MsgTraceRow **row);
 extern void msgtrace_pager_wait(MsgTracePager *pager);
 
+/* What it waits for, to be waited for with others: at most so many sessions. */
+extern int msgtrace_pager_busy(const MsgTracePager *pager, MsgTraceSession **sessions, int most);
+
 /*
  * The same for those who wait in a way of their own after MSGTRACE_WAIT: see
  * msgtrace_session_socket.

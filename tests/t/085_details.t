@@ -296,6 +296,18 @@ for my $concurrency (1, 3, 5)
 		$waiting->quit;
 		$service->clear_faults;
 	}
+	# Neither waits for the other: the trace is read on, here row by row, while details hang.
+	$node->sql("ALTER FOREIGN TABLE mail.message_trace OPTIONS (ADD page_size '1')");
+	$service->clear_requests;
+	$service->fault({ on => 'detail', fault => 'hang', count => 9 });
+	my $joined = $node->session;
+	$joined->send("SELECT t.subject, d.event FROM mail.message_trace t JOIN mail.message_trace_detail d USING (message_trace_id, recipient_address) WHERE $hours");
+	wait_for("$concurrency requests, of rows of as many pages", 60, sub { (my @asked = $service->detail_requests) == $concurrency });
+	$joined->cancel;
+	is(MsgTrace::Cluster::parse_error($joined->receive)->{sqlstate}, '57014', "… $concurrency in flight, of a trace that is read on meanwhile");
+	$joined->quit;
+	$service->clear_faults;
+	$node->sql('ALTER FOREIGN TABLE mail.message_trace OPTIONS (DROP page_size)');
 	$service->clear_requests;
 	$service->fault({ on => 'detail', fault => 'hang' });
 	$node->sql_error("SELECT * FROM mail.message_trace_detail WHERE $many", set => { statement_timeout => '500ms' });
