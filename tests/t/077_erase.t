@@ -358,6 +358,15 @@ $node->sql(erase($ada), %other);
 $node->sql("CALL o365_msgtrace.run('shared')", %other);
 is(of_person('archive.fields', $ada) + of_person('own.rows', $ada), '0', 'when their owner has erased them too, they stay away');
 
+# What cannot be known is said.
+$node->sql('ALTER TABLE own.rows ENABLE ROW LEVEL SECURITY; ALTER TABLE own.rows FORCE ROW LEVEL SECURITY; CREATE POLICY p ON own.rows USING (true)', %other);
+$warnings = $node->messages("SELECT * FROM o365_msgtrace.erase('x\@y.z', dry_run => true)", %other);
+like($warnings, qr/WARNING:  \w+: row security may hide rows of own\.rows/, 'that row security may hide rows');
+$node->sql('ALTER TABLE own.rows RENAME TO renamed', %other);
+$warnings = $node->messages("SELECT * FROM o365_msgtrace.erase('x\@y.z', dry_run => true)", %other);
+like($warnings, qr/WARNING:  \w+: own\.rows of input "of other" does not exist/, 'and that a target is not where it was');
+$node->sql('ALTER TABLE own.renamed RENAME TO rows; ALTER TABLE own.rows NO FORCE ROW LEVEL SECURITY', %other);
+
 # ---- dump and restore -----------------------------------------------------------------------------------
 
 my $dump = folder() . '/dump.sql';
