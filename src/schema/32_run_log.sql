@@ -38,6 +38,9 @@ CREATE TABLE o365_msgtrace.run_record (
 );
 ALTER SEQUENCE o365_msgtrace.run_id_seq OWNED BY o365_msgtrace.run_record.run_id;
 CREATE INDEX run_record_input_idx ON o365_msgtrace.run_record (input_number, run_id);
+-- The last run, and the one at work, are found at once among thousands that were skipped.
+CREATE INDEX run_record_begun_idx ON o365_msgtrace.run_record (input_number, run_id) WHERE state <> 'skipped';
+CREATE INDEX run_record_running_idx ON o365_msgtrace.run_record (input_number, run_id) WHERE state = 'running';
 
 COMMENT ON TABLE o365_msgtrace.run_record IS
 'what the view run_log shows, with the states as they were written';
@@ -89,6 +92,32 @@ AS $$
 $$;
 COMMENT ON FUNCTION o365_msgtrace._run_is_alive(o365_msgtrace.run_record) IS
 'internal: whether a run that its record calls running is at work';
+
+/*
+ * The last record of an input, and the last that was not of a run that was skipped.
+ * The order is by both columns of the index, and the input is no constant in it:
+ * else the server might look for one that has not run for long among all others'
+ * records, from the latest on.
+ */
+CREATE FUNCTION o365_msgtrace._last_record(input integer)
+RETURNS o365_msgtrace.run_record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT r FROM o365_msgtrace.run_record r WHERE r.input_number BETWEEN input AND input
+     ORDER BY r.input_number DESC, r.run_id DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION o365_msgtrace._last_record(integer) IS 'internal: the last run of an input, or that it was skipped';
+
+CREATE FUNCTION o365_msgtrace._last_run(input integer)
+RETURNS o365_msgtrace.run_record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT r FROM o365_msgtrace.run_record r WHERE r.input_number BETWEEN input AND input AND r.state <> 'skipped'
+     ORDER BY r.input_number DESC, r.run_id DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION o365_msgtrace._last_run(integer) IS 'internal: the last run of an input that was not skipped';
 
 CREATE VIEW o365_msgtrace.run_log WITH (security_invoker = true) AS
 SELECT r.run_id, i.input_id,

@@ -98,6 +98,34 @@ $$;
 COMMENT ON FUNCTION o365_msgtrace._back_off(bigint, integer) IS 'internal: how long an input that fails is left alone';
 
 /*
+ * How many of the latest runs of an input have failed or were lost, a thousand at
+ * most, and when the last one of them began. A run ends the row that succeeded, or
+ * with `unless_read` one that has read something. They are walked from the latest
+ * on: row security keeps the server from beginning at a run_id that it is given.
+ */
+CREATE FUNCTION o365_msgtrace._failures_in_a_row(input integer, unless_read boolean, OUT failures bigint, OUT latest timestamptz)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    run o365_msgtrace.run_record;
+BEGIN
+    failures := 0;
+    FOR run IN SELECT r.* FROM o365_msgtrace.run_record r
+                WHERE r.input_number BETWEEN input AND input AND r.state <> 'skipped'
+                ORDER BY r.input_number DESC, r.run_id DESC LIMIT 1000
+    LOOP
+        EXIT WHEN run.state = 'succeeded' OR unless_read AND run.windows > 0;
+        IF run.state <> 'running' OR NOT o365_msgtrace._run_is_alive(run) THEN
+            failures := failures + 1;
+            latest := greatest(latest, run.started_at);
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._failures_in_a_row(integer, boolean) IS 'internal: the runs of an input that failed since one that did not';
+
+/*
  * Why a scheduled run of an input comes too early; NULL if it does not. Failures
  * count as long as they are all of a run: where a run reads what it can and
  * fails at one window, waiting would only make what is read late.
@@ -107,14 +135,9 @@ RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT format('it has failed %s times in a row, and is tried again after %s UTC', b.failures, o365_msgtrace._utc(b.until))
-      FROM (SELECT count(*) AS failures,
-                   max(r.started_at) + o365_msgtrace._back_off(count(*), (this).poll_interval) AS until
-              FROM o365_msgtrace.run_record r
-             WHERE r.input_number = (this).input_number AND r.state IN ('failed', 'lost')
-               AND r.run_id > coalesce((SELECT max(g.run_id) FROM o365_msgtrace.run_record g
-                                         WHERE g.input_number = (this).input_number
-                                           AND (g.state = 'succeeded' OR g.windows > 0)), 0)) b
+    SELECT format('it has failed %s times in a row, and is tried again after %s UTC', f.failures, o365_msgtrace._utc(b.until))
+      FROM o365_msgtrace._failures_in_a_row((this).input_number, true) f,
+           LATERAL (SELECT f.latest + o365_msgtrace._back_off(f.failures, (this).poll_interval) AS until) b
      WHERE clock_timestamp() < b.until
 $$;
 COMMENT ON FUNCTION o365_msgtrace._reason_to_back_off(o365_msgtrace.input) IS 'internal: why a scheduled run does not begin after failures';

@@ -283,14 +283,15 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT count(*) < 2 OR date_trunc('hour', min(r.started_at)) <> date_trunc('hour', max(r.started_at))
-      FROM (SELECT r.started_at FROM o365_msgtrace.run_record r WHERE r.input_number = (this).input_number
-             ORDER BY r.run_id DESC LIMIT 2) r
+      FROM (SELECT r.started_at FROM o365_msgtrace.run_record r
+             WHERE r.input_number BETWEEN (this).input_number AND (this).input_number
+             ORDER BY r.input_number DESC, r.run_id DESC LIMIT 2) r
 $$;
 COMMENT ON FUNCTION o365_msgtrace._begins_hour(o365_msgtrace.input) IS 'internal: whether it is time for what is done once an hour';
 
 /*
- * Keep the latest 10000 runs of an input, and the latest that was not skipped: an
- * input may have been skipped more often since, while that run goes on.
+ * Once an hour, keep the latest 10000 runs of an input, and the latest that was not
+ * skipped: an input may have been skipped more often since, while that run goes on.
  */
 CREATE FUNCTION o365_msgtrace._trim_runs(this o365_msgtrace.input)
 RETURNS void
@@ -298,16 +299,17 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF NOT o365_msgtrace._begins_hour(this) THEN
+        RETURN;
+    END IF;
     DELETE FROM o365_msgtrace.run_record r
      WHERE r.input_number = this.input_number
-       AND r.run_id <= (SELECT o.run_id FROM o365_msgtrace.run_record o WHERE o.input_number = this.input_number
-                         ORDER BY o.run_id DESC OFFSET 10000 LIMIT 1)
-       AND r.run_id <> coalesce((SELECT max(o.run_id) FROM o365_msgtrace.run_record o
-                                  WHERE o.input_number = this.input_number AND o.state <> 'skipped'), 0);
-    IF o365_msgtrace._begins_hour(this) THEN
-        PERFORM o365_msgtrace._trim_cron_runs(this.owner,
-            ARRAY[o365_msgtrace._cron_command(this.input_id), 'CALL o365_msgtrace.run_due()'], 1000);
-    END IF;
+       AND r.run_id <= (SELECT o.run_id FROM o365_msgtrace.run_record o
+                         WHERE o.input_number BETWEEN this.input_number AND this.input_number
+                         ORDER BY o.input_number DESC, o.run_id DESC OFFSET 10000 LIMIT 1)
+       AND r.run_id <> coalesce((o365_msgtrace._last_run(this.input_number)).run_id, 0);
+    PERFORM o365_msgtrace._trim_cron_runs(this.owner,
+        ARRAY[o365_msgtrace._cron_command(this.input_id), 'CALL o365_msgtrace.run_due()'], 1000);
 END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._trim_runs(o365_msgtrace.input) IS 'internal: bound what is kept of an input''s runs';

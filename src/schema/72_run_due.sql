@@ -13,10 +13,9 @@ RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce((SELECT r.started_at > at OR r.started_at
-                            < o365_msgtrace._tick(o365_msgtrace._cron_schedule((this).input_id, (this).poll_interval, (this).stagger), at)
-                       FROM o365_msgtrace.run_record r WHERE r.input_number = (this).input_number
-                      ORDER BY r.run_id DESC LIMIT 1), true)
+    SELECT coalesce(r.started_at > at OR r.started_at
+                    < o365_msgtrace._tick(o365_msgtrace._cron_schedule((this).input_id, (this).poll_interval, (this).stagger), at), true)
+      FROM o365_msgtrace._last_record((this).input_number) r
 $$;
 COMMENT ON FUNCTION o365_msgtrace._is_due(o365_msgtrace.input, timestamptz) IS 'internal: whether it is time for a run of an input';
 
@@ -29,7 +28,7 @@ AS $$
     SELECT ARRAY(SELECT i.input_number
                    FROM o365_msgtrace.input i
                   WHERE i.owner = current_user AND o365_msgtrace._reason_to_skip(i) IS NULL AND o365_msgtrace._is_due(i)
-                  ORDER BY (SELECT max(r.run_id) FROM o365_msgtrace.run_record r WHERE r.input_number = i.input_number) NULLS FIRST,
+                  ORDER BY (o365_msgtrace._last_record(i.input_number)).run_id NULLS FIRST,
                         i.input_number)
 $$;
 COMMENT ON FUNCTION o365_msgtrace._due_inputs() IS 'internal: the inputs of the current role that are due';

@@ -37,23 +37,16 @@ SELECT i.input_id, i.owner, c.schedule, c.active,
            coalesce(o365_msgtrace._tick(o365_msgtrace._cron_schedule(i.input_id, i.poll_interval, i.stagger), n.started_at, 1),
                     i.created_at) END AS due_at,
        r.run_id AS last_run, r.started_at AS last_started_at, r.finished_at AS last_finished_at,
-       r.state AS last_result, r.message AS last_message,
-       CASE WHEN r.state = 'running' THEN r.started_at END AS running_since,
-       (SELECT count(*) FROM o365_msgtrace.run_log f
-         WHERE f.input_id = i.input_id AND f.state IN ('failed', 'lost')
-           AND f.run_id > coalesce((SELECT max(g.run_id) FROM o365_msgtrace.run_record g
-                                     WHERE g.input_number = i.input_number AND g.state = 'succeeded'), 0)
-       ) AS consecutive_failures,
+       CASE WHEN l.is_lost THEN 'lost' ELSE r.state END AS last_result, r.message AS last_message,
+       CASE WHEN r.state = 'running' AND NOT l.is_lost THEN r.started_at END AS running_since,
+       (SELECT f.failures FROM o365_msgtrace._failures_in_a_row(i.input_number, false) f) AS consecutive_failures,
        c.jobid, coalesce(c.jobname, o365_msgtrace._job_name(i.input_number)) AS jobname
   FROM o365_msgtrace.input i
   LEFT JOIN o365_msgtrace._cron_jobs() c
-    ON c.input_number = i.input_number AND c.username = i.owner
-  LEFT JOIN LATERAL (SELECT * FROM o365_msgtrace.run_log l
-                      WHERE l.input_id = i.input_id AND l.state <> 'skipped'
-                      ORDER BY l.run_id DESC LIMIT 1) r ON true
-  LEFT JOIN LATERAL (SELECT l.started_at FROM o365_msgtrace.run_record l
-                      WHERE l.input_number = i.input_number
-                      ORDER BY l.run_id DESC LIMIT 1) n ON true,
+    ON c.input_number = i.input_number AND c.username = i.owner,
+       LATERAL o365_msgtrace._last_run(i.input_number) r,
+       LATERAL (SELECT r.state = 'running' AND NOT o365_msgtrace._run_is_alive(r) AS is_lost) l,
+       LATERAL o365_msgtrace._last_record(i.input_number) n,
        LATERAL (SELECT clock_timestamp() AS now, o365_msgtrace._reason_to_skip(i) IS NULL AS may_run) m;
 
 COMMENT ON VIEW o365_msgtrace.job IS
@@ -70,7 +63,7 @@ COMMENT ON COLUMN o365_msgtrace.job.last_finished_at IS 'when that ended; NULL i
 COMMENT ON COLUMN o365_msgtrace.job.last_result IS 'its state: running, succeeded, failed or lost';
 COMMENT ON COLUMN o365_msgtrace.job.last_message IS 'the message of its error';
 COMMENT ON COLUMN o365_msgtrace.job.running_since IS 'since when it has been running; NULL if it is not';
-COMMENT ON COLUMN o365_msgtrace.job.consecutive_failures IS 'runs that failed or were lost since the last that succeeded';
+COMMENT ON COLUMN o365_msgtrace.job.consecutive_failures IS 'runs that failed or were lost since the last that succeeded, counted up to 1000';
 COMMENT ON COLUMN o365_msgtrace.job.jobid IS 'its id in cron.job';
 COMMENT ON COLUMN o365_msgtrace.job.jobname IS 'its name in cron.job';
 GRANT SELECT ON o365_msgtrace.job TO PUBLIC;

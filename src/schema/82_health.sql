@@ -162,18 +162,27 @@ COMMENT ON FUNCTION o365_msgtrace._has_due_job(name) IS 'internal: whether pg_cr
 
 CREATE FUNCTION o365_msgtrace._find_schedule(this o365_msgtrace.input)
 RETURNS SETOF o365_msgtrace._finding
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    last_began timestamptz := (o365_msgtrace._last_run(this.input_number)).started_at;
+    job o365_msgtrace.job;
+BEGIN
+    IF NOT this.enabled OR last_began > clock_timestamp() - o365_msgtrace._patience(this, 3, '15 minutes') THEN
+        RETURN;
+    END IF;
+    SELECT j.* INTO job FROM o365_msgtrace.job j WHERE j.input_id = this.input_id;
+    IF job.active OR job.running_since IS NOT NULL OR o365_msgtrace._has_due_job(this.owner) THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
     SELECT 'warning',
-           CASE WHEN j.active IS FALSE THEN format('its job in pg_cron is not active: SELECT cron.alter_job(%s, active => true)', j.jobid)
+           CASE WHEN job.active IS FALSE THEN format('its job in pg_cron is not active: SELECT cron.alter_job(%s, active => true)', job.jobid)
            ELSE format('it is not scheduled, and %s: SELECT o365_msgtrace.schedule(%L), or have a scheduler CALL o365_msgtrace.run_due() each minute',
-                       coalesce('nothing has run it for ' || o365_msgtrace._about(clock_timestamp() - j.last_started_at),
-                                'nothing has ever run it'), (this).input_id) END
-      FROM o365_msgtrace.job j
-     WHERE j.input_id = (this).input_id AND (this).enabled AND j.active IS NOT TRUE AND j.running_since IS NULL
-       AND coalesce(j.last_started_at < clock_timestamp() - o365_msgtrace._patience(this, 3, '15 minutes'), true)
-       AND NOT o365_msgtrace._has_due_job((this).owner)
+                       coalesce('nothing has run it for ' || o365_msgtrace._about(clock_timestamp() - last_began),
+                                'nothing has ever run it'), this.input_id) END;
+END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._find_schedule(o365_msgtrace.input) IS 'internal: is there something that runs an input?';
 
@@ -182,13 +191,15 @@ RETURNS SETOF o365_msgtrace._finding
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN j.consecutive_failures >= 5 THEN 'critical' ELSE 'warning' END,
-           format('%s runs in a row have failed, the last one with: %s', j.consecutive_failures, r.words)
-      FROM o365_msgtrace.job j,
+    SELECT CASE WHEN f.failures >= 5 THEN 'critical' ELSE 'warning' END,
+           format('%s runs in a row have failed, the last one with: %s', f.failures, r.words)
+      FROM o365_msgtrace._failures_in_a_row((this).input_number, false) f,
            LATERAL (SELECT left(concat_ws('; ', coalesce(l.message, 'its backend ended before the run did'), l.hint), 500) AS words
-                      FROM o365_msgtrace.run_log l
-                     WHERE l.input_id = j.input_id AND l.state IN ('failed', 'lost') ORDER BY l.run_id DESC LIMIT 1) r
-     WHERE j.input_id = (this).input_id AND j.consecutive_failures >= 2
+                      FROM o365_msgtrace.run_record l
+                     WHERE l.input_number BETWEEN (this).input_number AND (this).input_number AND l.state <> 'skipped'
+                       AND (l.state <> 'running' OR NOT o365_msgtrace._run_is_alive(l))
+                     ORDER BY l.input_number DESC, l.run_id DESC LIMIT 1) r
+     WHERE f.failures >= 2
 $$;
 COMMENT ON FUNCTION o365_msgtrace._find_failures(o365_msgtrace.input) IS 'internal: do the runs of an input fail?';
 
@@ -200,12 +211,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN s.since < clock_timestamp() - interval '2 hours' THEN 'critical' ELSE 'warning' END,
            format('its run %s has committed nothing for %s%s: SELECT pg_terminate_backend(%s) ends it, and the next run goes on; job_timeout ends such runs by itself',
-                  p.run_id, o365_msgtrace._about(clock_timestamp() - s.since), ' and waits for ' || p.wait_event, p.pid)
-      FROM o365_msgtrace.run_progress p
+                  r.run_id, o365_msgtrace._about(clock_timestamp() - s.since), ' and waits for ' || a.wait_event, r.pid)
+      FROM o365_msgtrace.run_record r
       LEFT JOIN pg_stat_activity a USING (pid),
-           LATERAL (SELECT greatest(p.started_at, p.last_window_at, a.xact_start) AS since) s
-     WHERE p.input_id = (this).input_id AND NOT pg_is_in_recovery()
+           LATERAL (SELECT greatest(r.started_at, r.last_window_at, a.xact_start) AS since) s
+     WHERE r.input_number = (this).input_number AND r.state = 'running' AND NOT pg_is_in_recovery()
        AND s.since < clock_timestamp() - o365_msgtrace._patience(this, 3, '15 minutes')
+       AND o365_msgtrace._run_is_alive(r)
 $$;
 COMMENT ON FUNCTION o365_msgtrace._find_stuck(o365_msgtrace.input) IS 'internal: is a run of an input at a standstill?';
 

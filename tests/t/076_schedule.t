@@ -35,7 +35,7 @@ my $run_due = 'CALL o365_msgtrace.run_due()';
 # Inputs are due by the clock of the machine. So the hourly ones of this test have
 # names from which their minute follows, half an hour from now: none becomes due
 # while it runs but where it moves what was before.
-my @names = split /\n/, $node->sql(<<'SQL');
+my @names = sort split /\n/, $node->sql(<<'SQL');
 SELECT name FROM (SELECT 'input ' || n AS name FROM generate_series(1, 2000) n) c
  WHERE o365_msgtrace._tick(o365_msgtrace._cron_schedule(name, 60), now(), 1) BETWEEN now() + interval '27 min' AND now() + interval '33 min'
  LIMIT 5
