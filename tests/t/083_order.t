@@ -72,6 +72,27 @@ for my $shuffle (0, 1)
 	cmp_ok(agree("$how: … with a condition", "SELECT max(received), min(received) FROM TRACE WHERE $days AND status = 'failed'"), '<=', 42, '… for no more than all of it');
 }
 
+# ---- a million rows a day ---------------------------------------------------------------
+
+# Two requests where the newest slice has rows; else, since the newest rows are late, four.
+my $busy = MsgTrace::Service->start(now => '2026-05-10T12:00:00Z', rows_per_day => 1_000_000, quota => 0);
+$node->load_truth($busy, 'busy_truth', '2026-05-10T10:30:00Z', '2026-05-10T11:59:59Z');
+for my $believed (1_000_000, 100_000)
+{
+	$node->create_server($busy, name => "busy$believed", schema => "busy$believed", rows_per_day => $believed);
+	my $asking = $node->session; # which knows the service's clock once it has asked
+	for my $case ([ '', 4 ], [ "WHERE received < '2026-05-10T11:00:00Z'", 2 ])
+	{
+		my ($where, $most) = @$case;
+		my $newest = "SELECT received FROM %s $where ORDER BY received DESC LIMIT 10";
+		$busy->clear_requests;
+		is($asking->sql(sprintf $newest, "busy$believed.message_trace"), $node->sql(sprintf $newest, 'busy_truth'), "the newest ten of a busy tenant $where, rows_per_day $believed");
+		cmp_ok(scalar $busy->list_requests, '<=', $most, "… for at most $most requests");
+	}
+	$asking->quit;
+}
+$busy->stop;
+
 # ---- joins, loops, parts of a table -------------------------------------------------------
 
 $node->sql(<<"SQL");
