@@ -81,6 +81,17 @@ SELECT o365_msgtrace.create_input('due 2', 'mail.message_trace', 'due.t', poll_i
 SELECT cron.schedule('all that is due', '* * * * *', 'CALL o365_msgtrace.run_due()');
 SQL
 
+# The same on a server whose pg_cron has background workers in place of connections.
+my $workers = MsgTrace::Cluster->start(
+	preload => 'pg_cron, o365_msgtrace',
+	conf => { 'cron.use_background_workers' => 'on', max_worker_processes => 16 });
+$workers->create_server($service);
+$workers->sql(<<'SQL');
+CREATE EXTENSION pg_cron;
+SELECT o365_msgtrace.create_input('by a worker', 'mail.message_trace', 'public.by_a_worker', poll_interval => 1);
+SELECT o365_msgtrace.schedule('by a worker');
+SQL
+
 $node->wait_until(<<'SQL', 150);
 SELECT count(DISTINCT input_id) = 2 FROM o365_msgtrace.run_log WHERE state IN ('succeeded', 'failed') AND input_id NOT LIKE 'due%'
 SQL
@@ -101,6 +112,12 @@ $node->wait_until("SELECT EXISTS (SELECT FROM cron.job_run_details WHERE status 
 is(
 	$node->sql('SELECT string_agg(DISTINCT input_id, $$, $$) FROM o365_msgtrace.run_log WHERE state = $$succeeded$$', user => 'regress_due'),
 	'due 1, due 2', 'run_due() as one job runs all that is due');
+
+$workers->wait_until("SELECT EXISTS (SELECT FROM cron.job_run_details WHERE status = 'succeeded')", 150);
+is(
+	$workers->sql('SELECT DISTINCT state FROM o365_msgtrace.run_log WHERE finished_at IS NOT NULL'),
+	'succeeded', 'a background worker of pg_cron runs an input, commits and all');
+cmp_ok($workers->sql('SELECT count(*) FROM public.by_a_worker'), '>', 0, '… whose rows arrive');
 
 # ---- pg_cron in another database --------------------------------------------------------------------
 
