@@ -185,6 +185,16 @@ for my $case (
 }
 $service->clear_faults;
 
+# Two seconds, halved where they meet: rows right before it and at it.
+create_table('halved', "page_size '20', rows_per_day '1000'");
+for my $count (1, 2)
+{
+	$service->fault({ on => 'list', fault => 'poisoned_link', count => $count });
+	agree("two seconds in halves, $count links refused", "received >= '2026-05-09T09:59:59Z' AND received < '2026-05-09T10:00:01Z'", table => 'mail.halved', at_least => 2 * @fractions);
+	is(scalar $service->faults_left, 0, '… which was met');
+	$service->clear_faults;
+}
+
 # In the second of the crowd nothing can be halved but the page.
 $service->fault({ on => 'list', fault => 'poisoned_link' });
 agree('a link refused in a second that cannot be halved', "received = '2026-05-08T08:00:00.123456Z'", at_least => 6000);
