@@ -81,6 +81,13 @@ SELECT covered FROM o365_msgtrace.coverage WHERE input_id = 'full';
 SELECT o365_msgtrace.alter_input('full', target => 'regress_archive.mt');
 SELECT wanted, covered, settled FROM o365_msgtrace.coverage WHERE input_id = 'full';
 
+-- so it is when the table was dropped and is made anew, under the same name
+UPDATE o365_msgtrace.ledger SET covered = '{[2026-05-01, 2026-05-02)}', settled = '{[2026-05-01, 2026-05-02)}'
+ WHERE input_number = (SELECT input_number FROM o365_msgtrace.input WHERE input_id = 'full');
+DROP TABLE regress_archive.mt;
+SELECT o365_msgtrace.alter_input('full', target => 'regress_archive.mt');
+SELECT wanted, covered, settled FROM o365_msgtrace.coverage WHERE input_id = 'full';
+
 -- details: their table is made; one setting takes the other with it
 SELECT o365_msgtrace.alter_input('full', detail_filter => 'status = ''failed''', detail_target => 'regress_archive.details');
 \d regress_archive.details

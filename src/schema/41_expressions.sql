@@ -60,7 +60,7 @@ EXCEPTION WHEN OTHERS THEN
     RAISE EXCEPTION 'invalid filter: %', SQLERRM
         USING ERRCODE = SQLSTATE,
             DETAIL = format('The filter is: %s', this.filter),
-            HINT = 'A filter is a condition over the columns of the source, such as: status = ''failed'' OR recipient_address LIKE ''%@contoso.com''.';
+            HINT = 'A filter is a condition over the columns of the source, texts in single quotes, such as: status = ''failed'' OR recipient_address LIKE ''%@contoso.com''.';
 END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._check_filter(o365_msgtrace.input) IS 'internal: an error unless the filter of an input is a condition';
@@ -83,7 +83,7 @@ EXCEPTION WHEN OTHERS THEN
     RAISE EXCEPTION 'invalid field "%": %', field, SQLERRM
         USING ERRCODE = SQLSTATE,
             DETAIL = format('Its expression is: %s', coalesce(this.fields ->> field, 'null')),
-            HINT = CASE WHEN this.pipeline IS NULL THEN 'An expression is about the columns of the source.'
+            HINT = CASE WHEN this.pipeline IS NULL THEN 'An expression is about the columns of the source; texts are in single quotes.'
                    ELSE 'With a pipeline an expression is about the columns of o365_msgtrace.trace_row.' END;
 END
 $$;

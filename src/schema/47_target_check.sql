@@ -64,7 +64,8 @@ BEGIN
         RAISE EXCEPTION 'target table % does not exist', this.target
             USING ERRCODE = 'undefined_table',
                 DETAIL = 'It was dropped or renamed after its input was made.',
-                HINT = 'Restore it, or drop the input and make it anew: create_input() creates the table.';
+                HINT = format('Restore it, or SELECT o365_msgtrace.alter_input(%L, target => %L), which makes it anew and has all read again; give one that was renamed its new name there, with keep_coverage => true.',
+                              this.input_id, this.target);
     END IF;
     IF (SELECT relkind NOT IN ('r', 'p') OR relpersistence = 't' FROM pg_class WHERE oid = relation) THEN
         RAISE EXCEPTION 'target % is not a permanent table', this.target

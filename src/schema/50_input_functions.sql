@@ -91,7 +91,7 @@ BEGIN
     END;
     INSERT INTO o365_msgtrace.ledger (input_number) VALUES (this.input_number);
     PERFORM o365_msgtrace._provide_target(this);
-    PERFORM o365_msgtrace._change_details(this, NULL);
+    PERFORM o365_msgtrace._change_details(this, NULL, true);
 END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._make_input(o365_msgtrace.input, name[]) IS

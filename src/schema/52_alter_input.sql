@@ -18,7 +18,7 @@ BEGIN
      WHERE l.input_number = this.input_number AND l.covered <> '{}';
     IF FOUND THEN
         RAISE NOTICE 'coverage of input "%" was reset', this.input_id
-            USING DETAIL = 'What it had read was read by other settings; the next runs read it again, as far as the service holds it.',
+            USING DETAIL = 'What it had read was read by other settings, or into another table; the next runs read it again, as far as the service holds it.',
                 HINT = 'If that is not needed: keep_coverage => true.';
     END IF;
 END
@@ -97,9 +97,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     former o365_msgtrace.input := o365_msgtrace._own_input(this.input_id);
+    target_is_new boolean;
+    detail_target_is_new boolean;
 BEGIN
     PERFORM o365_msgtrace._lock_idle_input(this);
     this := o365_msgtrace._check_settings(this, schemas);
+    -- A table that was dropped and is made anew has nothing of what was read, though its name is the same.
+    target_is_new := to_regclass(this.target) IS NULL;
+    detail_target_is_new := this.detail_target IS NOT NULL AND to_regclass(this.detail_target) IS NULL;
     -- What the retention of before may have dropped, one of after must not believe to be there.
     IF this.retention IS DISTINCT FROM former.retention THEN
         PERFORM o365_msgtrace._forget_expired(former, clock_timestamp() + l.clock_offset)
@@ -115,10 +120,11 @@ BEGIN
            detail_target = this.detail_target, enabled = this.enabled
      WHERE i.input_number = this.input_number;
     PERFORM o365_msgtrace._provide_target(this);
-    PERFORM o365_msgtrace._change_details(this, former);
+    PERFORM o365_msgtrace._change_details(this, former, detail_target_is_new);
     IF NOT keep_coverage
-        AND ROW(this.source, this.target, this.filter, this.fields, this.pipeline)
-            IS DISTINCT FROM ROW(former.source, former.target, former.filter, former.fields, former.pipeline) THEN
+        AND (target_is_new
+             OR ROW(this.source, this.target, this.filter, this.fields, this.pipeline)
+                IS DISTINCT FROM ROW(former.source, former.target, former.filter, former.fields, former.pipeline)) THEN
         PERFORM o365_msgtrace._reset_ledger(this);
     END IF;
     IF this.poll_interval <> former.poll_interval THEN

@@ -74,7 +74,7 @@ COMMENT ON FUNCTION o365_msgtrace._find_deliveries_of_window(o365_msgtrace.input
  * and satisfies the filter of now is found again; what has been read stays read,
  * but in another table there is nothing yet.
  */
-CREATE FUNCTION o365_msgtrace._change_details(this o365_msgtrace.input, former o365_msgtrace.input)
+CREATE FUNCTION o365_msgtrace._change_details(this o365_msgtrace.input, former o365_msgtrace.input, is_new boolean)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -83,13 +83,13 @@ DECLARE
     clock_offset interval;
     held tstzrange;
 BEGIN
-    IF ROW(this.source, this.target, this.detail_filter, this.detail_target)
+    IF NOT is_new AND ROW(this.source, this.target, this.detail_filter, this.detail_target)
         IS NOT DISTINCT FROM ROW(former.source, former.target, former.detail_filter, former.detail_target) THEN
         RETURN;
     END IF;
     DELETE FROM o365_msgtrace.detail_record r
      WHERE r.input_id = this.input_id
-       AND (r.read_at IS NULL OR this.detail_target IS DISTINCT FROM former.detail_target);
+       AND (r.read_at IS NULL OR is_new OR this.detail_target IS DISTINCT FROM former.detail_target);
     IF this.detail_filter IS NOT NULL THEN
         SELECT l.clock_offset INTO clock_offset FROM o365_msgtrace.ledger l WHERE l.input_number = this.input_number;
         held := o365_msgtrace._held(o365_msgtrace._api(this.source), clock_timestamp() + clock_offset);
@@ -97,7 +97,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION o365_msgtrace._change_details(o365_msgtrace.input, o365_msgtrace.input) IS
+COMMENT ON FUNCTION o365_msgtrace._change_details(o365_msgtrace.input, o365_msgtrace.input, boolean) IS
 'internal: find the deliveries that a new detail_filter wants';
 
 -- What the service has let go of is not asked for any more.
