@@ -25,7 +25,8 @@ CREATE TABLE o365_msgtrace.input (
     date_range_end text NOT NULL DEFAULT 'now'
         CONSTRAINT date_range_end_is_relative CHECK (o365_msgtrace.relative_time(date_range_end, 'epoch') IS NOT NULL),
     settle_after interval NOT NULL DEFAULT '24 hours'
-        CONSTRAINT settle_after_is_not_negative CHECK (settle_after >= '0'),
+        CONSTRAINT settle_after_is_not_negative CHECK (settle_after >= '0')
+        CONSTRAINT settle_after_is_bounded CHECK (timestamp '2000-01-01' - settle_after >= timestamp '1000-01-01'),
     filter text,
     fields jsonb NOT NULL DEFAULT '{}'
         CONSTRAINT fields_is_an_object CHECK (jsonb_typeof(fields) = 'object'),
@@ -40,7 +41,8 @@ CREATE TABLE o365_msgtrace.input (
     max_requests integer NOT NULL DEFAULT 0
         CONSTRAINT max_requests_is_not_negative CHECK (max_requests >= 0),
     retention interval
-        CONSTRAINT retention_is_positive CHECK (retention > '0'),
+        CONSTRAINT retention_is_positive CHECK (retention > '0')
+        CONSTRAINT retention_is_bounded CHECK (timestamp '2000-01-01' - retention >= timestamp '1000-01-01'),
     partition_by text
         CONSTRAINT partition_by_is_known CHECK (partition_by IN ('day', 'month')),
     detail_filter text,
@@ -97,6 +99,8 @@ CREATE TABLE o365_msgtrace.ledger (
     flagged tstzmultirange NOT NULL DEFAULT '{}',
     density double precision,
     clock_offset interval NOT NULL DEFAULT '0'
+        CONSTRAINT clock_offset_is_bounded CHECK (clock_offset BETWEEN '-100 years' AND '100 years'
+            AND timestamp '2000-01-01' - clock_offset BETWEEN timestamp '1800-01-01' AND timestamp '2200-01-01')
 );
 
 COMMENT ON TABLE o365_msgtrace.ledger IS
@@ -122,7 +126,28 @@ CREATE POLICY owner_only ON o365_msgtrace.ledger
                     WHERE i.input_number OPERATOR(pg_catalog.=) ledger.input_number
                       AND i.owner OPERATOR(pg_catalog.=) current_user));
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON o365_msgtrace.input, o365_msgtrace.ledger TO PUBLIC;
+/*
+ * What the sequences number is for them to say: a role that could choose its
+ * numbers would take those that others are about to get, and keep them from
+ * working. A privilege on columns has to name those that there are.
+ */
+CREATE FUNCTION o365_msgtrace._grant_but(relation regclass, numbered name)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    others text := (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+                     WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> numbered);
+BEGIN
+    EXECUTE format('GRANT SELECT, INSERT (%1$s), UPDATE (%1$s), DELETE ON %2$s TO PUBLIC', others, relation);
+END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._grant_but(regclass, name) IS
+'internal: let everybody write a table but for the column that a sequence numbers';
+
+SELECT o365_msgtrace._grant_but('o365_msgtrace.input', 'input_number');
+GRANT SELECT, INSERT, UPDATE, DELETE ON o365_msgtrace.ledger TO PUBLIC;
 GRANT USAGE, SELECT ON SEQUENCE o365_msgtrace.input_number_seq TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('o365_msgtrace.input', '');

@@ -51,7 +51,7 @@ CREATE POLICY owner_only ON o365_msgtrace.run_record
                     WHERE i.input_number OPERATOR(pg_catalog.=) run_record.input_number
                       AND i.owner OPERATOR(pg_catalog.=) current_user));
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON o365_msgtrace.run_record TO PUBLIC;
+SELECT o365_msgtrace._grant_but('o365_msgtrace.run_record', 'run_id');
 GRANT USAGE, SELECT ON SEQUENCE o365_msgtrace.run_id_seq TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('o365_msgtrace.run_record', '');

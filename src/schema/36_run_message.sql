@@ -40,7 +40,7 @@ CREATE POLICY owner_only ON o365_msgtrace.run_message
     USING (EXISTS (SELECT FROM o365_msgtrace.input i
                     WHERE i.input_id OPERATOR(pg_catalog.=) run_message.input_id
                       AND i.owner OPERATOR(pg_catalog.=) current_user));
-GRANT SELECT, INSERT, UPDATE, DELETE ON o365_msgtrace.run_message TO PUBLIC;
+SELECT o365_msgtrace._grant_but('o365_msgtrace.run_message', 'message_id');
 GRANT USAGE, SELECT ON SEQUENCE o365_msgtrace.run_message_id_seq TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('o365_msgtrace.run_message', '');

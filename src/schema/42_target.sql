@@ -146,7 +146,7 @@ AS $$
                c.name IN ('received', 'message_trace_id', 'recipient_address') AS is_key,
                c.name NOT IN ('received', 'message_trace_id', 'recipient_address', 'raw') AS is_compared,
                CASE WHEN guarded AND c.name = 'recipient_address'
-                    THEN format('lower(%s COLLATE "C")', c.value)
+                    THEN format('pg_catalog.lower((%s)::text COLLATE "C")', c.value)
                     ELSE c.value END AS value
           FROM o365_msgtrace._copied_columns(this) c
     ), lists AS (

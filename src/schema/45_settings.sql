@@ -148,6 +148,11 @@ BEGIN
     ELSIF this.retention <= interval '0' THEN
         PERFORM o365_msgtrace._refuse_setting('retention', this.retention::text,
             'It is the age at which rows are dropped.', 'Use such as ''400 days'', or leave it out to keep rows for ever.');
+    ELSIF greatest(this.retention, this.settle_after) > interval '1000 years' THEN
+        PERFORM o365_msgtrace._refuse_setting(
+            CASE WHEN this.settle_after > interval '1000 years' THEN 'settle_after' ELSE 'retention' END,
+            greatest(this.retention, this.settle_after)::text, 'It is the age of mail, 1000 years at most.',
+            'To keep rows for ever, leave retention out; to read them once only, use a settle_after of 0.');
     ELSIF this.retention <= this.settle_after THEN
         PERFORM o365_msgtrace._refuse_setting('retention', this.retention::text,
             format('Rows are final after settle_after, %s, and may not be dropped before.', this.settle_after),

@@ -60,7 +60,10 @@ COMMENT ON FUNCTION o365_msgtrace._own_detail_columns() IS
 
 /*
  * The foreign tables of details that stand beside a source: those of its server,
- * that of its own schema first, and that the current role may read.
+ * that of its own schema first, and that the current role may read. Nobody has
+ * named them, and the types of a table's columns can be code of its owner's, which
+ * a reading would run: so only tables of whom the reader trusts anyway, which are
+ * the role itself, the owner of the source, and superusers.
  */
 CREATE FUNCTION o365_msgtrace._detail_sources(source regclass)
 RETURNS TABLE (details regclass, readable boolean)
@@ -73,7 +76,9 @@ AS $$
       JOIN pg_foreign_table t ON t.ftserver = s.ftserver
       JOIN pg_class d ON d.oid = t.ftrelid
       JOIN pg_namespace n ON n.oid = d.relnamespace
+      JOIN pg_roles o ON o.oid = d.relowner
      WHERE s.ftrelid = source
+       AND (d.relowner = sc.relowner OR o.rolname = current_user OR o.rolsuper)
        AND EXISTS (SELECT FROM pg_options_to_table(t.ftoptions) o
                     WHERE o.option_name = 'table' AND o.option_value = 'message_trace_detail')
        AND (SELECT count(*) FROM o365_msgtrace._detail_source_columns(d.oid) c
@@ -111,7 +116,7 @@ BEGIN
      WHERE t.ftrelid = source;
     RAISE EXCEPTION 'server "%" has no foreign table of details', server
         USING ERRCODE = 'undefined_table',
-            DETAIL = 'The details of deliveries are read through a foreign table of the same server as the source, with option "table" ''message_trace_detail'' and the columns message_trace_id and recipient_address.',
+            DETAIL = format('The details of deliveries are read through a foreign table of the same server as the source, with option "table" ''message_trace_detail'' and the columns message_trace_id and recipient_address, which belongs to role "%s", to the owner of the source or to a superuser.', current_user),
             HINT = format('IMPORT FOREIGN SCHEMA exchange LIMIT TO (message_trace_detail) FROM SERVER %I INTO %I;', server, home);
 END
 $$;

@@ -81,8 +81,16 @@ BEGIN
 
     -- Somebody else's input of this name is seen by the unique index only.
     BEGIN
-        this.input_number := nextval('o365_msgtrace.input_number_seq');
-        INSERT INTO o365_msgtrace.input SELECT this.*;
+        INSERT INTO o365_msgtrace.input AS i
+               (input_id, owner, source, target, poll_interval, date_range_start, date_range_end, settle_after, filter,
+                fields, pipeline, disable_time_filter, tags, environment, log_level, job_timeout, max_requests, retention,
+                partition_by, detail_filter, detail_target, enabled, stagger, search_path, created_at)
+        VALUES (this.input_id, this.owner, this.source, this.target, this.poll_interval, this.date_range_start,
+                this.date_range_end, this.settle_after, this.filter, this.fields, this.pipeline, this.disable_time_filter,
+                this.tags, this.environment, this.log_level, this.job_timeout, this.max_requests, this.retention,
+                this.partition_by, this.detail_filter, this.detail_target, this.enabled, this.stagger, this.search_path,
+                this.created_at)
+        RETURNING i.input_number INTO this.input_number;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'input "%" already exists', this.input_id
             USING ERRCODE = 'duplicate_object',

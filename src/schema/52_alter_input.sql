@@ -88,7 +88,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION o365_msgtrace.alter_input(text, regclass, text, integer, text, text, interval, text, jsonb, text, boolean, text[], text, text, text, integer, interval, text, text, text, boolean, boolean) IS
-'change settings of an input: those that are given, see create_input(); an empty text takes away filter, pipeline, environment, partition_by, detail_filter or detail_target, and a retention of 0 keeps rows for ever. A change of source, target, filter, fields or pipeline resets what the input has covered, with a NOTICE, so that the next runs read it anew; with keep_coverage => true it does not. Its job follows a changed poll_interval. Only the owner may, and not while it runs. Errors: those of create_input(), 42704 no such input, 42501 not its owner, 55006 it is running';
+'change settings of an input: those that are given, see create_input(); an empty text takes away filter, pipeline, environment, partition_by, detail_filter or detail_target, and a retention of 0 keeps rows for ever. A change of source, target, filter, fields or pipeline resets what the input has covered, with a NOTICE, so that the next runs read it anew; with keep_coverage => true it does not. What is younger than a longer settle_after is no longer settled. Its job follows a changed poll_interval. Only the owner may, and not while it runs. Errors: those of create_input(), 42704 no such input, 42501 not its owner, 55006 it is running';
 
 CREATE FUNCTION o365_msgtrace._change_input(this o365_msgtrace.input, schemas name[], keep_coverage boolean)
 RETURNS void
@@ -109,6 +109,14 @@ BEGIN
     IF this.retention IS DISTINCT FROM former.retention THEN
         PERFORM o365_msgtrace._forget_expired(former, clock_timestamp() + l.clock_offset)
            FROM o365_msgtrace.ledger l WHERE l.input_number = former.input_number;
+    END IF;
+    -- What is settled now may yet change by a later settle_after. What is older was settled by the one of then.
+    IF this.settle_after > former.settle_after THEN
+        UPDATE o365_msgtrace.ledger l
+           SET settled = l.settled * s.old, flagged = l.flagged * s.old
+          FROM (SELECT m.input_number, tstzmultirange(tstzrange(NULL, o365_msgtrace._settle_before(this, m.clock_offset))) AS old
+                  FROM o365_msgtrace.ledger m) s
+         WHERE l.input_number = this.input_number AND s.input_number = l.input_number;
     END IF;
     UPDATE o365_msgtrace.input i
        SET source = this.source, target = this.target, poll_interval = this.poll_interval,

@@ -40,6 +40,28 @@ $$;
 COMMENT ON FUNCTION o365_msgtrace._rows_expected(o365_msgtrace.input, o365_msgtrace._progress) IS 'internal: what a scan of the window is told to expect';
 
 /*
+ * Want a poll window, as far as it can be had: what the service has let go of
+ * before anybody asked for it was never lost.
+ *
+ * Nor can anything have been read of the future. If it was entered, because a
+ * clock was ahead, that is taken back: else nothing would read that time again
+ * when it comes.
+ */
+CREATE FUNCTION o365_msgtrace._want_poll_window(this o365_msgtrace.input, poll tstzrange, service_time timestamptz)
+RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE o365_msgtrace.ledger l
+       SET wanted = o365_msgtrace._grow_wanted(l.wanted, poll * o365_msgtrace._attainable(this, service_time)),
+           covered = l.covered * p.past, settled = l.settled * p.past, absent_once = l.absent_once * p.past,
+           absent_twice = l.absent_twice * p.past, flagged = l.flagged * p.past
+      FROM (SELECT tstzmultirange(tstzrange(NULL, o365_msgtrace._whole_second(service_time))) AS past) p
+     WHERE l.input_number = (this).input_number
+$$;
+COMMENT ON FUNCTION o365_msgtrace._want_poll_window(o365_msgtrace.input, tstzrange, timestamptz) IS 'internal: enter a poll window into the ledger';
+
+/*
  * Open the next transaction of a run: wait for the lock (only a run that asks
  * whether this one is alive can hold it), see that this run is still the current
  * one, and choose what to read.
@@ -75,8 +97,7 @@ BEGIN
     ELSE
         -- Not with each window: what the service clamped away must not come back.
         progress.poll := poll;
-        UPDATE o365_msgtrace.ledger l SET wanted = o365_msgtrace._grow_wanted(l.wanted, poll)
-         WHERE l.input_number = this.input_number;
+        PERFORM o365_msgtrace._want_poll_window(this, poll, service_time);
         UPDATE o365_msgtrace.run_record r SET window_start = lower(poll), window_end = upper(poll)
          WHERE r.run_id = progress.run_id;
     END IF;

@@ -145,6 +145,22 @@ COMMENT ON PROCEDURE o365_msgtrace.backfill(text, timestamptz, timestamptz) IS
 'want what was received from since to until (default: now), too, and read it: by runs of the input, one after the other, each of which polls first and then reads gaps, nearest to expiry first. If it is ended in the middle, the next runs go on with it, and so does the same call. What the service no longer holds, or retention would drop, is said by a WARNING and not wanted. What was read before is not read again, see reset_coverage(). Errors: 22023 since is not before until, and those of run()';
 
 /*
+ * The whole seconds that a range touches, its end excluded, as all ranges of the
+ * ledger are: a gap of a single point in time is one that no reading fills.
+ */
+CREATE FUNCTION o365_msgtrace._seconds_of(during tstzrange)
+RETURNS tstzrange
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN isempty(during) THEN during
+           ELSE tstzrange(o365_msgtrace._whole_second(lower(during)),
+                          o365_msgtrace._whole_second(CASE WHEN upper_inc(during) THEN upper(during) + interval '1 second'
+                                                      ELSE upper(during) + interval '0.999999 seconds' END)) END
+$$;
+COMMENT ON FUNCTION o365_msgtrace._seconds_of(tstzrange) IS 'internal: a range as the ledger can have it';
+
+/*
  * Believe no longer that a range was read. Only as far as it can be read again:
  * where the service has let go of the mail, the ledger is all there is to know.
  */
@@ -156,7 +172,7 @@ AS $$
 DECLARE
     this o365_msgtrace.input := o365_msgtrace._own_input(reset_coverage.input_id);
     ledger o365_msgtrace.ledger;
-    asked tstzmultirange := tstzmultirange(coalesce(during, '(,)'));
+    asked tstzmultirange := tstzmultirange(o365_msgtrace._seconds_of(coalesce(during, '(,)')));
     again tstzmultirange;
 BEGIN
     PERFORM o365_msgtrace._lock_idle_input(this);

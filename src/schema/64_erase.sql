@@ -86,12 +86,12 @@ BEGIN
             USING ERRCODE = 'undefined_object',
                 DETAIL = CASE WHEN others IS NULL THEN 'A role erases from what its own inputs have written.'
                          ELSE format('A role erases from what its own inputs have written, and the inputs here belong to %s.', others) END,
-                HINT = 'Call it as the owner of the inputs; a superuser can SET ROLE to each of them.';
+                HINT = 'Connect as the owner of the inputs. Not by SET ROLE: triggers of his tables could RESET ROLE.';
     END IF;
     IF others IS NOT NULL THEN
         RAISE NOTICE 'inputs of other roles are left alone'
             USING DETAIL = format('They belong to %s.', others),
-                HINT = 'SET ROLE to each of them, and erase once more.';
+                HINT = 'Connect as each of them, and erase once more. Not by SET ROLE: triggers of their tables could RESET ROLE.';
     END IF;
 END
 $$;
