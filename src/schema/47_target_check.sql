@@ -189,7 +189,7 @@ END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._check_target_sequences(o365_msgtrace.input, regclass) IS 'internal: an error unless defaults of a target can be had';
 
-CREATE FUNCTION o365_msgtrace._check_target_privileges(this o365_msgtrace.input, relation regclass)
+CREATE FUNCTION o365_msgtrace._check_table_privileges(target text, needed text[])
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -197,18 +197,18 @@ AS $$
 DECLARE
     missing text;
 BEGIN
-    SELECT string_agg(p.name, ', ') INTO missing
-      FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', CASE WHEN this.retention IS NOT NULL THEN 'DELETE' END]) p (name)
-     WHERE NOT has_table_privilege(relation, p.name);
+    SELECT string_agg(n.privilege, ', ' ORDER BY n.nth) INTO missing
+      FROM unnest(needed) WITH ORDINALITY n (privilege, nth)
+     WHERE NOT has_table_privilege(to_regclass(target), n.privilege);
     IF missing IS NOT NULL THEN
-        RAISE EXCEPTION 'permission denied for target table %', this.target
+        RAISE EXCEPTION 'permission denied for table %', target
             USING ERRCODE = 'insufficient_privilege',
                 DETAIL = format('Role "%s" has not the privilege %s.', current_user, missing),
-                HINT = format('GRANT %s ON %s TO %I;', missing, this.target, current_user);
+                HINT = format('GRANT %s ON %s TO %I;', missing, target, current_user);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION o365_msgtrace._check_target_privileges(o365_msgtrace.input, regclass) IS 'internal: an error unless a target may be written';
+COMMENT ON FUNCTION o365_msgtrace._check_table_privileges(text, text[]) IS 'internal: an error unless a table may be read and written';
 
 -- With partition_by: is it partitioned so, and may this role make partitions?
 CREATE FUNCTION o365_msgtrace._check_partitioning(this o365_msgtrace.input, relation regclass)
@@ -261,7 +261,8 @@ BEGIN
     PERFORM o365_msgtrace._check_target_columns(this, relation);
     PERFORM o365_msgtrace._check_columns_beside(this, relation);
     PERFORM o365_msgtrace._check_target_key(this, relation);
-    PERFORM o365_msgtrace._check_target_privileges(this, relation);
+    PERFORM o365_msgtrace._check_table_privileges(this.target,
+        ARRAY['SELECT', 'INSERT', 'UPDATE'] || CASE WHEN this.retention IS NOT NULL THEN ARRAY['DELETE'] ELSE '{}' END);
     PERFORM o365_msgtrace._check_target_sequences(this, relation);
     PERFORM o365_msgtrace._check_partitioning(this, relation);
 END

@@ -180,13 +180,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     details regclass;
-    relation regclass := to_regclass(this.detail_target);
+    relation regclass;
     missing text;
 BEGIN
     IF this.detail_filter IS NULL THEN
         RETURN;
     END IF;
     details := o365_msgtrace._detail_source(this.source);
+    PERFORM o365_msgtrace._check_home(this.detail_target);
+    relation := to_regclass(this.detail_target);
     IF relation IS NULL THEN
         RAISE EXCEPTION 'detail_target % does not exist', this.detail_target
             USING ERRCODE = 'undefined_table',
@@ -214,15 +216,7 @@ BEGIN
                 HINT = 'Add them by ALTER TABLE ... ADD COLUMN, or name a table that does not exist yet.';
     END IF;
 
-    SELECT string_agg(p.name, ', ') INTO missing
-      FROM unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) p (name)
-     WHERE NOT has_table_privilege(relation, p.name);
-    IF missing IS NOT NULL THEN
-        RAISE EXCEPTION 'permission denied for table %', this.detail_target
-            USING ERRCODE = 'insufficient_privilege',
-                DETAIL = format('Role "%s" has not the privilege %s.', current_user, missing),
-                HINT = format('GRANT %s ON %s TO %I;', missing, this.detail_target, current_user);
-    END IF;
+    PERFORM o365_msgtrace._check_table_privileges(this.detail_target, ARRAY['SELECT', 'INSERT', 'DELETE']);
 END
 $$;
 COMMENT ON FUNCTION o365_msgtrace._check_detail_target(o365_msgtrace.input) IS

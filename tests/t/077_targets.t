@@ -229,7 +229,7 @@ my @refusals = (
 	['ALTER TABLE THE_TABLE ALTER COLUMN received TYPE timestamp', '', '42P16', qr/^column "received" of target refused\.t\d+ is of type timestamp without time zone$/],
 	['ALTER TABLE THE_TABLE DROP CONSTRAINT THE_NAME_pkey, ADD PRIMARY KEY (tenant, received, message_trace_id)', '', '42P16', qr/^target refused\.t\d+ has no unique index on the key of a row$/],
 	['SELECT 1', "partition_by => 'day'", '42P16', qr/^target refused\.t\d+ is not partitioned by range of "received" alone$/],
-	['REVOKE DELETE, UPDATE ON THE_TABLE FROM regress_owner', "retention => '1 year'", '42501', qr/^permission denied for target table refused\.t\d+$/]);
+	['REVOKE DELETE, UPDATE ON THE_TABLE FROM regress_owner', "retention => '1 year'", '42501', qr/^permission denied for table refused\.t\d+$/]);
 my $number = 0;
 for my $refusal (@refusals)
 {
@@ -277,7 +277,7 @@ is_deeply(
 	\@said,
 	[
 		'42501 permission denied for schema store',
-		'42501 permission denied for target table store.traces',
+		'42501 permission denied for table store.traces',
 		'42501 permission denied for sequence store.traces_number_seq',
 		'42501 must be owner of target store.traces to make its partitions'
 	],
