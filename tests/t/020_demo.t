@@ -58,6 +58,7 @@ for my $caption (
 	'What a query asks of the service',
 	"What is left of the tenant's budget of requests",
 	'A local copy, kept by pg_cron',
+	'Is the copy well, and what has it?',
 	'Mail flow by hour',
 	'Go on')
 {
@@ -83,6 +84,7 @@ like(chapter('Why a'), qr/\| Fail .*^ +1 \| +\d+$/ms, 'the details of a failed d
 like(chapter('What a query'), qr/Foreign Scan on mail\.message_trace.*rows=/s, 'a plan that ran');
 like(chapter('What a query'), qr/recipientAddress eq/, 'with the request that was made');
 like(chapter('What is left'), qr/graph \| +90 \| 00:05:00 .*\(1 row\)/s, 'a budget that is shared');
+like(chapter('Is the copy'), qr/status .*\(1 row\).*covered_until.*\(1 row\)/s, 'health and coverage of the copy');
 my @bars = chapter('Mail flow') =~ /\| █+ *$/mg;
 cmp_ok(scalar @bars, '>=', 12, 'a bar for each of twelve hours');
 like($text, qr/psql -U postgres -d demo/, 'how to go on');
