@@ -275,10 +275,11 @@ my $session = $node->session;
 my $count = "SELECT count(*) FROM mail.message_trace WHERE $days";
 $session->sql($count) for 1 .. 2;
 my $files = $node->backend_files($session->pid);
-$session->sql($count) for 1 .. 5;
-cmp_ok($node->backend_files($session->pid), '<=', $files + 4, 'more scans hold no more descriptors, but for a connection of each lane');
-$session->sql("SELECT 1 FROM mail.message_trace WHERE $days LIMIT 300") for 1 .. 5;
-cmp_ok($node->backend_files($session->pid), '<=', $files + 4, '… nor do those that stop early');
+# (Of each lane there may be a connection with its event loop now, five descriptors, that was not there before.)
+$session->sql($count) for 1 .. 25;
+cmp_ok($node->backend_files($session->pid), '<', $files + 20, 'more scans hold no more descriptors, but for those of the lanes');
+$session->sql("SELECT 1 FROM mail.message_trace WHERE $days LIMIT 300") for 1 .. 25;
+cmp_ok($node->backend_files($session->pid), '<', $files + 20, '… nor do those that stop early');
 $session->sql($count);
 is($session->sql('SELECT complete, rows FROM o365_msgtrace.last_scan()'), "t|$rows", 'last_scan() is about all of the lanes');
 $session->quit;
