@@ -102,7 +102,7 @@ BEGIN
             OR field.key IN (SELECT name FROM o365_msgtrace._own_columns()) OR length(field.key) NOT BETWEEN 1 AND 63 THEN
             PERFORM o365_msgtrace._refuse_setting('fields', format('"%s"', field.key),
                 'A field is a column of the target that is neither of its key nor one of the ingest''s own.',
-                format('Not %s.', (SELECT string_agg(name, ', ') FROM o365_msgtrace._own_columns())));
+                format('Not received, message_trace_id, recipient_address, %s.', (SELECT string_agg(name, ', ') FROM o365_msgtrace._own_columns())));
         ELSIF jsonb_typeof(field.value) <> 'string' THEN
             PERFORM o365_msgtrace._refuse_setting('fields', format('"%s": %s', field.key, field.value),
                 'The value of a field is an SQL expression, as a JSON string.',
