@@ -85,11 +85,12 @@ BEGIN
 END
 $$;
 
--- Records that cannot be read are not rows; they must have been set aside.
-CREATE FUNCTION __BOOK__.set_aside() RETURNS text LANGUAGE sql AS $$
-    WITH bad AS (DELETE FROM __BOOK__.shown WHERE coalesce(recipient_address, '') = '' RETURNING message_trace_id)
+-- Records that cannot be read are not rows; they must have been set aside, where they were read.
+CREATE FUNCTION __BOOK__.set_aside(parts tstzmultirange) RETURNS text LANGUAGE sql AS $$
+    WITH bad AS (DELETE FROM __BOOK__.shown WHERE coalesce(recipient_address, '') = '' RETURNING message_trace_id, received)
     SELECT format('not set aside: %s', string_agg(b.message_trace_id::text, ', ')) FROM bad b
-     WHERE NOT EXISTS (SELECT FROM o365_msgtrace.rejected_record r
+     WHERE parts @> b.received
+       AND NOT EXISTS (SELECT FROM o365_msgtrace.rejected_record r
                         WHERE r.input_id = '__INPUT__' AND r.message_trace_id = b.message_trace_id::text)
     HAVING count(*) > 0
 $$;
@@ -170,7 +171,7 @@ BEGIN
     PERFORM __BOOK__.load_all('shown', read, ended);
     SELECT coalesce(sum(greatest(1, ceil(p.rows / __PAGE__.0))), 0), coalesce(sum(p.rows), 0) INTO fewest, rows_read
       FROM (SELECT (SELECT count(*) FROM __BOOK__.shown s WHERE part @> s.received) AS rows FROM unnest(read) part) p;
-    found := array_remove(ARRAY[__BOOK__.set_aside()], NULL)
+    found := array_remove(ARRAY[__BOOK__.set_aside(read)], NULL)
         || __BOOK__.compare(read, began) || __BOOK__.keep(read, ended - interval '3 days')
         || __BOOK__.claims(now_has, former, read, ended);
     UPDATE __BOOK__.former f
@@ -189,7 +190,7 @@ BEGIN
     SELECT l.* INTO now_has FROM o365_msgtrace.ledger l JOIN o365_msgtrace.input i USING (input_number)
      WHERE i.input_id = '__INPUT__';
     PERFORM __BOOK__.load_all('shown', now_has.wanted, now + interval '3 days');
-    found := __BOOK__.keep('{}', '-infinity') || array_remove(ARRAY[__BOOK__.set_aside(),
+    found := __BOOK__.keep('{}', '-infinity') || array_remove(ARRAY[__BOOK__.set_aside(now_has.covered),
         __BOOK__.more_of('never sent', 'SELECT message_trace_id, recipient_address, received FROM __BOOK__.has',
                          'SELECT message_trace_id, recipient_address, received FROM __BOOK__.shown'),
         __BOOK__.more_of('settled, but missing', final, replace(final, '.shown', '.has')),
